@@ -1,0 +1,48 @@
+"""Normalization with Caffe's rules: local response normalization, stored batch statistics."""
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+
+def local_response_norm(
+    maps: Float[Array, "batch height width channels"],
+    *,
+    local_size: int = 5,
+    alpha: float = 1.0,
+    beta: float = 0.75,
+    k: float = 1.0,
+    within_channel: bool = False,
+) -> Float[Array, "batch height width channels"]:
+    """Divides by ``(k + alpha / n * sum of n neighbors squared) ** beta``, n neighbors as in `LRN`.
+
+    Source: Caffe's ``lrn_layer.cpp``. Differs in: nothing.
+    """
+    exact = maps.astype(jnp.promote_types(maps.dtype, jnp.float32))
+    window = (1, local_size, local_size, 1) if within_channel else (1, 1, 1, local_size)
+    half = local_size // 2
+    sums = lax.reduce_window(
+        exact * exact,
+        jnp.asarray(0, exact.dtype),
+        lax.add,
+        window,
+        (1, 1, 1, 1),
+        [(half, half) if size > 1 else (0, 0) for size in window],
+    )
+    count = local_size**2 if within_channel else local_size
+    return (exact * (k + sums * (alpha / count)) ** -beta).astype(maps.dtype)
+
+
+def batch_norm(
+    inputs: Float[Array, "*batch channels"],
+    mean: Float[Array, " channels"],
+    variance: Float[Array, " channels"],
+    *,
+    epsilon: float = 1e-5,
+) -> Float[Array, "*batch channels"]:
+    """``(inputs - mean) / sqrt(variance + epsilon)`` per channel, with stored statistics.
+
+    Source: Caffe's ``batch_norm_layer.cpp`` outside training. Differs in: nothing.
+    """
+    shape = (1,) * (inputs.ndim - 1) + (-1,)
+    return (inputs - mean.reshape(shape)) * lax.rsqrt(variance + epsilon).reshape(shape)

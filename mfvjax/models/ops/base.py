@@ -1,0 +1,54 @@
+"""What an operation is: a layer without its name, its weights and its neighbors.
+
+Shapes leave out the batch axis and end with the channels: ``(height, width, channels)`` for a map,
+``(neurons,)`` for a dense activation. Axes count from the end, so the channels are axis -1 in both.
+Nothing in this package computes with arrays: a converter can plan a network without JAX.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import ClassVar
+
+from mfvjax.models.ops.checks import Shape
+from mfvjax.types import ReceptiveField
+
+
+@dataclasses.dataclass(frozen=True)
+class Op:
+    """Base of every operation: elementwise, one input, one output, no parameters.
+
+    Attributes:
+      num_inputs: smallest and largest number of inputs.
+      num_outputs: smallest and largest number of outputs.
+      in_place: whether the output may take the name of the first input.
+    """
+
+    num_inputs: ClassVar[tuple[int, int]] = (1, 1)
+    num_outputs: ClassVar[tuple[int, int]] = (1, 1)
+    in_place: ClassVar[bool] = False
+
+    def output_shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
+        """Shapes of the outputs; ``ValueError`` if the inputs do not fit."""
+        return (inputs[0],) * num_outputs
+
+    def parameter_shapes(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
+        """Name and shape of each parameter."""
+        return {}
+
+    def receptive_fields(
+        self, fields: Sequence[ReceptiveField | None], inputs: Sequence[Shape], num_outputs: int
+    ) -> tuple[ReceptiveField | None, ...]:
+        """Receptive fields of the outputs; ``None`` stands for the whole image."""
+        return (fields[0],) * num_outputs
+
+
+def union(fields: Sequence[ReceptiveField | None]) -> ReceptiveField | None:
+    """The smallest field that holds all `fields`; ``None`` where their strides differ."""
+    known = [field for field in fields if field is not None]
+    if len(known) < len(fields) or len({field.stride for field in known}) > 1:
+        return None
+    top, left = (min(field.start[axis] for field in known) for axis in (0, 1))
+    bottom, right = (
+        max(field.start[axis] + field.size[axis] for field in known) for axis in (0, 1)
+    )
+    return ReceptiveField((bottom - top, right - left), known[0].stride, (top, left))
