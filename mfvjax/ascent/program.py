@@ -1,0 +1,141 @@
+"""The compiled program: a loop of steps on one canvas size, split over devices, compiled once.
+
+Everything that a schedule, a unit or a key can change enters as an argument. A program is compiled
+once per batch size, canvas size and `StepOptions`, and kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float
+
+from mfvjax.ascent.loop import MAX_CHUNK, Loop, State, StepValues, run_chunk
+from mfvjax.objective import Readouts
+from mfvjax.types import Key, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class ProgramSpec:
+    """What a compiled program depends on, besides the shapes of its arguments."""
+
+    loop: Loop
+    devices: tuple[jax.Device, ...]
+
+    @functools.cached_property
+    def mesh(self) -> Mesh:
+        """The devices in a row; facets are split over them."""
+        return Mesh(np.asarray(self.devices), ("facets",))
+
+    def sharding(self, *, by_facet: bool) -> NamedSharding:
+        """Split over devices along the first axis, or a copy on each."""
+        return NamedSharding(self.mesh, PartitionSpec("facets") if by_facet else PartitionSpec())
+
+
+def _abstract(tree: Any, sharding: NamedSharding) -> Any:
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
+    )
+
+
+class Program:
+    """`run_chunk`, compiled for the shapes of the arguments it is made with."""
+
+    def __init__(
+        self, spec: ProgramSpec, state: Any, params: Params, readouts: Readouts, keys: Any
+    ) -> None:
+        """Compiles; `state`, `readouts` and `keys` may be shapes only (`jax.eval_shape`)."""
+        self.spec = spec
+        by_facet, everywhere = PartitionSpec("facets"), PartitionSpec()
+        mapped = jax.shard_map(
+            functools.partial(run_chunk, spec.loop),
+            mesh=spec.mesh,
+            in_specs=(by_facet, everywhere, by_facet, by_facet, everywhere, everywhere, everywhere),
+            out_specs=(by_facet, PartitionSpec(None, "facets")),
+            check_vma=False,  # each device loops as long as its own facets need
+        )
+        facets, copied = spec.sharding(by_facet=True), spec.sharding(by_facet=False)
+        scalar = jax.ShapeDtypeStruct((), np.int32)
+        self._compiled = (
+            jax.jit(mapped, donate_argnums=0)
+            .lower(
+                _abstract(state, facets),
+                _abstract(params, copied),
+                _abstract(readouts, facets),
+                _abstract(keys, facets),
+                _abstract(_EMPTY_VALUES, copied),
+                _abstract(scalar, copied),
+                _abstract(scalar, copied),
+            )
+            .compile()
+        )
+
+    def __call__(
+        self,
+        state: State,
+        params: Params,
+        readouts: Readouts,
+        keys: Key,
+        values: StepValues,
+        first_step: int,
+        count: int,
+    ) -> tuple[State, Float[Array, "steps batch"]]:
+        """Takes `count` steps; `state` is donated. Trace row i is step i, NaN past `count`."""
+        step_range = (np.int32(first_step), np.int32(count))
+        values, *step_range = jax.device_put(
+            (values, *step_range), self.spec.sharding(by_facet=False)
+        )
+        return self._compiled(state, params, readouts, keys, values, *step_range)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that a call needs on each device, arguments and results included."""
+        return _total_bytes(self._compiled.memory_analysis())
+
+
+_EMPTY_VALUES = StepValues(
+    *(np.zeros(MAX_CHUNK, t) for t in (np.float32, np.float32, np.float32, np.bool_, np.int32))
+)
+
+
+def _total_bytes(analysis: Any) -> int:
+    if analysis is None:  # a backend without the analysis: nothing to go by
+        return 0
+    return int(
+        analysis.argument_size_in_bytes
+        + analysis.output_size_in_bytes
+        - analysis.alias_size_in_bytes
+        + analysis.temp_size_in_bytes
+    )
+
+
+_PROGRAMS: dict[Any, Program] = {}
+_MAX_PROGRAMS = 32
+
+
+def _signature(tree: Any) -> Any:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
+
+
+def program_for(
+    spec: ProgramSpec, state: Any, params: Params, readouts: Readouts, keys: Any
+) -> Program:
+    """The program for arguments of these shapes, compiled at most once while it is kept."""
+    identity = (spec, *(_signature(tree) for tree in (state, params, readouts, keys)))
+    if identity not in _PROGRAMS:
+        if len(_PROGRAMS) >= _MAX_PROGRAMS:
+            _PROGRAMS.pop(next(iter(_PROGRAMS)))
+        _PROGRAMS[identity] = Program(spec, state, params, readouts, keys)
+    return _PROGRAMS[identity]
+
+
+def local_devices(devices: Sequence[jax.Device] | None) -> tuple[jax.Device, ...]:
+    """`devices`, or this process's devices of the default backend."""
+    return tuple(jax.local_devices() if devices is None else devices)

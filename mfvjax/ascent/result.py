@@ -1,0 +1,111 @@
+"""What a run of the ascent gives back."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int, Int32
+
+from mfvjax.ascent.step import NOT_FINITE, VANISHED
+from mfvjax.schedule import Schedule
+
+_REASONS = {
+    NOT_FINITE: "its activation or gradient is not finite",
+    VANISHED: "its gradient vanished",
+}
+_ADVICE = {
+    NOT_FINITE: "try float32 precision, or another start image",
+    VANISHED: (
+        "try another start image, the unit before its ReLU or softmax, "
+        "or a schedule without target='probability'"
+    ),
+}
+
+
+class FacetStoppedWarning(UserWarning):
+    """A facet could not move any more and kept the image it had; the others went on."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Visualization:
+    """Images that maximize their objectives, one per facet, and how they came about.
+
+    Shapes: b facets, S steps in all, P phases.
+
+    Attributes:
+      images: the final canvases, ``(b, height, width, 3)``, RGB grey levels in [0, 255]. Canvases
+        that a schedule enlarged are larger than the network's input.
+      labels: what each facet maximized, such as ``"fc8:945"``.
+      schedule: as run, adapted to the input size.
+      activations: ``(b, S)``, the objective on each step's crop before the step; NaN after a facet
+        was not finite.
+      phase_images: the canvas at the end of each phase, P arrays ``(b, h, w, 3)``.
+      final_activations: ``(b,)``, the objective read on the center crop of the final image, its
+        activation even where a phase climbed its probability.
+      top_classes: ``(b, 5)``, indices of the highest class scores on that crop, best first; fewer
+        columns if the network has fewer classes, none if it has no class layer.
+      top_scores: their scores, before softmax.
+      stopped_at: ``(b,)``, the step at which a facet stopped, -1 for those that did not.
+      status: ``(b,)``, `mfvjax.ascent.step.RUNNING`, `NOT_FINITE` or `VANISHED`.
+      snapshots: with ``snapshot_every``: step number -> canvases after so many steps.
+    """
+
+    images: Float32[np.ndarray, "b h w 3"]
+    labels: tuple[str, ...]
+    schedule: Schedule
+    activations: Float32[np.ndarray, "b steps"]
+    phase_images: tuple[Float32[np.ndarray, "b _ _ 3"], ...]
+    final_activations: Float32[np.ndarray, " b"]
+    top_classes: Int32[np.ndarray, "b classes"]
+    top_scores: Float32[np.ndarray, "b classes"]
+    stopped_at: Int32[np.ndarray, " b"]
+    status: Int[np.ndarray, " b"]
+    snapshots: dict[int, Float32[np.ndarray, "b _ _ 3"]]
+
+    @property
+    def phase_ends(self) -> tuple[int, ...]:
+        """Number of steps taken when each phase ended."""
+        return tuple(int(n) for n in np.cumsum([p.num_steps for p in self.schedule.phases]))
+
+    @classmethod
+    def concatenate(cls, parts: list[Visualization]) -> Visualization:
+        """Facets of several runs of the same schedule, in order."""
+        first = parts[0]
+
+        def joined(name: str) -> Any:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        return cls(
+            images=joined("images"),
+            labels=tuple(label for part in parts for label in part.labels),
+            schedule=first.schedule,
+            activations=joined("activations"),
+            phase_images=tuple(
+                np.concatenate(images)
+                for images in zip(*(part.phase_images for part in parts), strict=True)
+            ),
+            final_activations=joined("final_activations"),
+            top_classes=joined("top_classes"),
+            top_scores=joined("top_scores"),
+            stopped_at=joined("stopped_at"),
+            status=joined("status"),
+            snapshots={
+                step: np.concatenate([part.snapshots[step] for part in parts])
+                for step in first.snapshots
+            },
+        )
+
+
+def warn_of_stopped(result: Visualization) -> None:
+    """Issues one `FacetStoppedWarning` for each facet that stopped before the end."""
+    for i in np.flatnonzero(result.status):
+        code = int(result.status[i])
+        warnings.warn(
+            f"facet {i} ({result.labels[i]}) stopped at step {result.stopped_at[i]} of "
+            f"{result.schedule.num_steps}: {_REASONS[code]}; {_ADVICE[code]}",
+            FacetStoppedWarning,
+            stacklevel=3,
+        )

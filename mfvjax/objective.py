@@ -1,0 +1,189 @@
+"""What the ascent climbs: linear functionals of named activations.
+
+Every objective is a sum of terms, each a weighted sum over the channels of one layer, read at one
+position or averaged over all of them. A batch of objectives becomes arrays with one shape, so that
+one compiled program serves any unit, position, direction or mixture of the same layers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32
+
+from mfvjax.types import LayerInfo, Unit
+
+Where: TypeAlias = tuple[int, int] | Literal["center", "mean"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Term:
+    """One weighted reading of a layer.
+
+    Attributes:
+      layer: name of the activation.
+      channels: a channel's (neuron's) index, or one weight per channel.
+      where: ``(row, column)`` of a map, ``"center"``, or ``"mean"`` over all positions; of no
+        effect in a dense layer. In a token layer the row counts tokens and the column is 0.
+      weight: factor of the term.
+    """
+
+    layer: str
+    channels: int | Sequence[float] | np.ndarray
+    where: Where = "center"
+    weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Objective:
+    """A sum of terms, to be maximized. ``a + b``, ``a - b`` and ``2.0 * a`` make new ones."""
+
+    terms: tuple[Term, ...]
+
+    def __add__(self, other: Objective) -> Objective:
+        return Objective(self.terms + other.terms)
+
+    def __sub__(self, other: Objective) -> Objective:
+        return self + (-1.0) * other
+
+    def __mul__(self, factor: float) -> Objective:
+        return Objective(
+            tuple(dataclasses.replace(t, weight=t.weight * float(factor)) for t in self.terms)
+        )
+
+    __rmul__ = __mul__
+
+
+def unit_objective(unit: Unit | str) -> Objective:
+    """The activation of one unit; a map's channel without a position is read at the center."""
+    unit = Unit.parse(unit) if isinstance(unit, str) else unit
+    return Objective((Term(unit.layer, unit.index, unit.position or "center"),))
+
+
+def channel_objective(layer: str, channel: int) -> Objective:
+    """The mean activation of a channel over all positions of its map."""
+    return Objective((Term(layer, channel, "mean"),))
+
+
+def direction_objective(
+    layer: str, direction: Sequence[float] | np.ndarray, *, where: Where = "center"
+) -> Objective:
+    """The inner product of a layer's channels with `direction`, one weight per channel."""
+    return Objective((Term(layer, np.asarray(direction, np.float32), where),))
+
+
+class Readout(NamedTuple):
+    """Objectives on one layer, as arrays: ``sum_t positions_t . activation . channels_t``."""
+
+    positions: Float[Array, "batch terms places"]
+    channels: Float[Array, "batch terms channels"]
+
+
+Readouts: TypeAlias = dict[str, Readout]
+
+
+def stack_objectives(
+    objectives: Sequence[Objective], layers: Mapping[str, LayerInfo]
+) -> dict[str, Readout]:
+    """Turns objectives into one `Readout` per layer used by any of them, in the layers' order.
+
+    Args:
+      objectives: one per facet.
+      layers: facts of the network's layers, by name.
+
+    Returns:
+      float32 arrays; an objective with fewer terms on a layer than others is filled up with zeros.
+
+    Raises:
+      ValueError: a term names a layer, channel or position that does not exist, its weights have
+        another length than the layer has channels, or an objective has no terms.
+    """
+    used: dict[str, list[list[Term]]] = {}
+    for i, objective in enumerate(objectives):
+        if not objective.terms:
+            raise ValueError(f"objective {i} has no terms; add at least one unit")
+        for term in objective.terms:
+            if term.layer not in layers:
+                raise ValueError(f"no layer {term.layer!r}; the layers are: {', '.join(layers)}")
+            used.setdefault(term.layer, [[] for _ in objectives])[i].append(term)
+    return {name: _readout(used[name], layers[name]) for name in layers if name in used}
+
+
+def _readout(terms: list[list[Term]], info: LayerInfo) -> Readout:
+    num_terms = max(len(of_one) for of_one in terms)
+    places = int(np.prod(info.shape[:-1], dtype=int))
+    positions = np.zeros((len(terms), num_terms, places), np.float32)
+    channels = np.zeros((len(terms), num_terms, info.num_units), np.float32)
+    for i, of_one in enumerate(terms):
+        for t, term in enumerate(of_one):
+            positions[i, t] = term.weight * _position_weights(term.where, info)
+            channels[i, t] = _channel_weights(term.channels, info)
+    return Readout(jnp.asarray(positions), jnp.asarray(channels))
+
+
+def _position_weights(where: Where, info: LayerInfo) -> Float32[np.ndarray, " places"]:
+    size = info.shape[:-1]
+    weights = np.zeros(size, np.float32)
+    if where == "mean" or not size:
+        weights[...] = 1 / max(weights.size, 1)
+    elif where == "center":
+        weights[tuple(side // 2 for side in size)] = 1
+    else:
+        row, column = where
+        full = (*size, 1)[:2]
+        if not (0 <= row < full[0] and 0 <= column < full[1]):
+            raise ValueError(
+                f"layer {info.name!r} has no position {row},{column}: rows go from 0 to "
+                f"{full[0] - 1}, columns from 0 to {full[1] - 1}"
+            )
+        weights[(row, column)[: len(size)]] = 1
+    return weights.reshape(-1)
+
+
+def _channel_weights(
+    channels: int | Sequence[float] | np.ndarray, info: LayerInfo
+) -> Float32[np.ndarray, " channels"]:
+    if isinstance(channels, int | np.integer):
+        if not 0 <= channels < info.num_units:
+            raise ValueError(
+                f"layer {info.name!r} has no unit {channels}: "
+                f"its units are 0 to {info.num_units - 1}"
+            )
+        return np.eye(1, info.num_units, int(channels), dtype=np.float32)[0]
+    weights = np.asarray(channels, np.float32)
+    if weights.shape != (info.num_units,):
+        raise ValueError(
+            f"a direction in layer {info.name!r} needs {info.num_units} weights, "
+            f"not an array of shape {weights.shape}"
+        )
+    return weights
+
+
+def read_objectives(
+    activations: Mapping[str, Array], readouts: Readouts, *, probability: bool = False
+) -> Float[Array, " batch"]:
+    """The value of each objective of a batch.
+
+    Args:
+      activations: by layer, each ``(batch, ..., channels)``.
+      readouts: from `stack_objectives`.
+      probability: read the softmax over each layer's channels instead of the activation.
+    """
+    values = []
+    for name, readout in readouts.items():
+        activation = activations[name].astype(readout.channels.dtype)
+        if probability:
+            activation = jax.nn.softmax(activation, axis=-1)
+        batch, num_channels = activation.shape[0], activation.shape[-1]
+        places = activation.reshape(batch, -1, num_channels)
+        # Full float32 on every accelerator: this is the number that users compare.
+        read = jnp.einsum(
+            "btp,bpc->btc", readout.positions, places, precision=jax.lax.Precision.HIGHEST
+        )
+        values.append(jnp.sum(read * readout.channels, axis=(1, 2)))
+    return jnp.sum(jnp.stack(values), axis=0)
