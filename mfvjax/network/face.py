@@ -1,0 +1,222 @@
+"""The one face of every model: named activations, preprocessing, and the facts of each layer."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from mfvjax.network import code_layers, precision, units
+from mfvjax.network.fingerprint import fingerprint
+from mfvjax.preprocess import Preprocessing
+from mfvjax.types import Activations, ForwardFn, LayerInfo, Params, PixelBox, Unit
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Network:
+    """A model that names its activations, with everything needed to ask for a unit of it.
+
+    Make one with `load`, `from_caffe`, `from_nnx` or `from_linen`. Two networks are equal only if
+    they are the same object; `fingerprint` tells whether two compute the same.
+
+    Attributes:
+      name: for people; not used to find anything.
+      forward: ``(params, net_input) -> {layer: activation}``, pure; every activation has the batch
+        axis first and channels last, and is float32 (float64 if `params` are).
+      params: pytree that `forward` takes.
+      preprocessing: from RGB images in [0, 255] to ``net_input``.
+      layers: facts of every activation that `forward` returns, in the order of execution.
+      logits_layer: the classes before the softmax; ``read`` finds them here.
+      class_names: one per unit of the logits layer, or ``None``.
+      class_code_layer: what `code_layer` answers for class units; ``None`` leaves it to the rule.
+      architecture: text that tells models with equal parameters apart in `fingerprint`.
+      compute_dtype: ``"float32"`` or ``"bfloat16"``; set by `with_precision`.
+
+    Raises:
+      ValueError: `logits_layer` or `class_code_layer` is no layer, or `class_names` has another
+        length than the logits layer has units.
+    """
+
+    name: str
+    forward: ForwardFn
+    params: Params
+    preprocessing: Preprocessing
+    layers: Mapping[str, LayerInfo]
+    logits_layer: str
+    class_names: tuple[str, ...] | None = None
+    class_code_layer: str | None = None
+    architecture: str = ""
+    compute_dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        num_classes = units.find_layer(self.layers, self.logits_layer).num_units
+        if self.class_code_layer is not None:
+            units.find_layer(self.layers, self.class_code_layer)
+        if self.class_names is not None and len(self.class_names) != num_classes:
+            raise ValueError(
+                f"{len(self.class_names)} class names for the {num_classes} units of layer "
+                f"{self.logits_layer!r}; give one name per unit"
+            )
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """``(height, width)`` of the images the network takes, in pixels."""
+        return self.preprocessing.input_size
+
+    @property
+    def num_classes(self) -> int:
+        """Units of the logits layer."""
+        return self.layers[self.logits_layer].num_units
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the architecture, the preprocessing, the precision and every parameter."""
+        about = (self.architecture, self.preprocessing.to_json(), self.compute_dtype)
+        return fingerprint(about, self.params)
+
+    def read(self, params: Params, images: Float[Array, "batch height width 3"]) -> Activations:
+        """All activations of RGB images in [0, 255]; pure, to be jitted, mapped or differentiated.
+
+        Args:
+          params: the network's own `params`, or others of the same structure.
+          images: of the network's input size; not checked here.
+        """
+        return dict(self.forward(params, self.preprocessing.to_net_input(images)))
+
+    def activations(
+        self, images: Any, layers: str | Sequence[str] | None = None
+    ) -> dict[str, Array]:
+        """Activations of a batch of images, compiled once per batch size and choice of layers.
+
+        Args:
+          images: RGB in [0, 255], ``(batch, height, width, 3)``, floats or integers.
+          layers: one name or several; all if ``None``. Others are not computed.
+
+        Returns:
+          ``{layer: activation}``, in the order of execution.
+
+        Raises:
+          ValueError: the images have another shape than the network takes, or a layer is unknown.
+        """
+        names = (
+            [layers] if isinstance(layers, str) else list(self.layers if layers is None else layers)
+        )
+        for name in names:
+            units.find_layer(self.layers, name)
+        if np.ndim(images) != 4 or np.shape(images)[1:] != (*self.input_size, 3):
+            height, width = self.input_size
+            raise ValueError(
+                f"network {self.name!r} takes images of shape (batch, {height}, {width}, 3), "
+                f"not {np.shape(images)}"
+            )
+        ordered = tuple(name for name in self.layers if name in names)
+        out = self._read_selected(self.params, jnp.asarray(images), ordered)
+        return {name: out[name] for name in ordered}
+
+    @functools.cached_property
+    def _read_selected(self) -> Callable[[Params, Array, tuple[str, ...]], Activations]:
+        def selected(params: Params, images: Array, names: tuple[str, ...]) -> Activations:
+            out = self.read(params, images)
+            return {name: out[name] for name in names}
+
+        return jax.jit(selected, static_argnums=2)
+
+    def resolve(self, unit: Unit | str) -> Unit:
+        """Checks a unit and fills in its position: a map's center where none is given.
+
+        Args:
+          unit: a ``Unit``, or text such as ``"fc8:945"``, ``"conv4:12"``, ``"conv4:12@6,6"``.
+
+        Raises:
+          ValueError: the text is no unit, or its layer, index or position does not exist.
+        """
+        return units.resolve_unit(self.layers, unit)
+
+    def code_layer(self, layer: str) -> str:
+        """The layer whose activations describe images when facets of `layer`'s units are sought.
+
+        For a class layer the last layer before the classes (the paper's fc7); otherwise `layer`.
+
+        Raises:
+          ValueError: there is no such layer.
+        """
+        units.find_layer(self.layers, layer)
+        if layer not in code_layers.class_layers(self.layers, self.logits_layer):
+            return layer
+        return self.class_code_layer or code_layers.penultimate_layer(
+            self.layers, self.logits_layer
+        )
+
+    def receptive_field(self, unit: Unit | str) -> PixelBox:
+        """The input pixels that `unit` can depend on, not clipped to the image.
+
+        The whole image for a dense layer, and for any layer whose positions all see all of it.
+
+        Raises:
+          ValueError: as `resolve`.
+        """
+        unit = self.resolve(unit)
+        field = self.layers[unit.layer].receptive_field
+        if field is None or unit.position is None:
+            return PixelBox(0, 0, *self.input_size)
+        return field.box(unit.position)
+
+    def class_name(self, index: int) -> str:
+        """Name of a class, ``"class 17"`` if the network has no names.
+
+        Raises:
+          ValueError: `index` is not in ``range(num_classes)``.
+        """
+        if not 0 <= index < self.num_classes:
+            raise ValueError(f"class {index}: the classes are 0 to {self.num_classes - 1}")
+        return self.class_names[index] if self.class_names else f"class {index}"
+
+    def with_precision(self, compute_dtype: Literal["float32", "bfloat16"]) -> Network:
+        """The same network computed in another precision; activations stay float32.
+
+        Parameters are kept as they are and cast inside `forward`, so both share one copy.
+
+        Raises:
+          ValueError: another precision.
+        """
+        if compute_dtype == self.compute_dtype:
+            return self
+        forward = precision.forward_in(compute_dtype, self.forward)
+        return dataclasses.replace(self, forward=forward, compute_dtype=compute_dtype)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Network:
+        """Loads a ``.safetensors`` file, or a network by name; as `mfvjax.network.files.load`."""
+        from mfvjax.network import files
+
+        return files.load(path)
+
+    @classmethod
+    def from_caffe(
+        cls, prototxt: str | os.PathLike[str], caffemodel: str | os.PathLike[str], **options: Any
+    ) -> Network:
+        """Reads a network from Caffe's two files; options as `mfvjax.network.caffe.from_caffe`."""
+        from mfvjax.network import caffe
+
+        return caffe.from_caffe(prototxt, caffemodel, **options)
+
+    @classmethod
+    def from_nnx(cls, module: Any, **options: Any) -> Network:
+        """Wraps a user's NNX module; options as `mfvjax.network.flax_nnx.from_nnx`."""
+        from mfvjax.network import flax_nnx
+
+        return flax_nnx.from_nnx(module, **options)
+
+    @classmethod
+    def from_linen(cls, module: Any, variables: Any, **options: Any) -> Network:
+        """Wraps a user's Linen module; options as `mfvjax.network.flax_linen.from_linen`."""
+        from mfvjax.network import flax_linen
+
+        return flax_linen.from_linen(module, variables, **options)

@@ -1,0 +1,104 @@
+"""What user modules of both Flax interfaces share on their way to a ``Network``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from mfvjax.network import named_outputs
+from mfvjax.network.face import Network
+from mfvjax.network.measured import measured_layers
+from mfvjax.preprocess import Preprocessing
+from mfvjax.types import Activations, Params
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NamedForward:
+    """Forward function of a user's module: the chosen activations, never below float32.
+
+    Attributes:
+      run: calls the module.
+      names: activations to return.
+    """
+
+    run: named_outputs.Run
+    names: tuple[str, ...]
+
+    def __call__(self, params: Params, net_input: Array) -> Activations:
+        """Computes the chosen activations of a batch."""
+        named = self.run(params, net_input).activations
+        return {name: _at_least_float32(named[name]) for name in self.names}
+
+
+def network_of(
+    run: named_outputs.Run,
+    params: Params,
+    *,
+    default_name: str,
+    architecture: str,
+    preprocessing: Preprocessing,
+    name: str | None,
+    layers: Sequence[str] | None,
+    class_names: Sequence[str] | None,
+    logits_layer: str | None,
+    code_layer: str | None,
+) -> Network:
+    """Makes a ``Network`` of a traced user module; see `flax_nnx.from_nnx` for the options."""
+    traced = named_outputs.trace(run, params, preprocessing.input_size)
+    names = _chosen(layers, traced.shapes)
+    forward = NamedForward(run, names)
+    shapes = {name: traced.shapes[name] for name in names}
+    return Network(
+        name=name or default_name,
+        forward=forward,
+        params=params,
+        preprocessing=preprocessing,
+        layers=measured_layers(forward, params, shapes, preprocessing.input_size),
+        logits_layer=logits_layer or _default_logits(shapes, traced.returned),
+        class_names=None if class_names is None else tuple(class_names),
+        class_code_layer=code_layer,
+        architecture=f"{architecture} {shapes}",
+    )
+
+
+def preprocessing_of(
+    preprocessing: Preprocessing | None, input_size: tuple[int, int] | None
+) -> Preprocessing:
+    """`preprocessing`, or plain RGB of `input_size`.
+
+    Raises:
+      ValueError: neither is given, or two sizes that differ.
+    """
+    if preprocessing is None:
+        if input_size is None:
+            raise ValueError("give preprocessing, or input_size for plain RGB in [0, 255]")
+        return Preprocessing(input_size)
+    if input_size is not None and tuple(input_size) != preprocessing.input_size:
+        raise ValueError(
+            f"input_size {tuple(input_size)} differs from that of preprocessing, "
+            f"{preprocessing.input_size}; give one of them"
+        )
+    return preprocessing
+
+
+def _chosen(layers: Sequence[str] | None, shapes: dict[str, tuple[int, ...]]) -> tuple[str, ...]:
+    if layers is None:
+        return tuple(shapes)
+    unknown = sorted(set(layers) - set(shapes))
+    if unknown:
+        raise ValueError(f"the module has no activations {unknown}; it has: {', '.join(shapes)}")
+    return tuple(name for name in shapes if name in layers)
+
+
+def _default_logits(shapes: dict[str, tuple[int, ...]], returned: str | None) -> str:
+    if "logits" in shapes:
+        return "logits"
+    return returned if returned in shapes and returned is not None else list(shapes)[-1]
+
+
+def _at_least_float32(activation: Array) -> Array:
+    narrow = jnp.finfo(activation.dtype).bits < 32
+    return activation.astype(jnp.float32) if narrow else activation
