@@ -16,7 +16,6 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
-RampRule = Literal["linear", "half-open", "half-open-integer", "release-weight"]
 RAMP_RULES: tuple[str, ...] = ("linear", "half-open", "half-open-integer", "release-weight")
 TV_RULES: tuple[str, ...] = ("isotropic", "anisotropic", "scikit-image")
 TV_ORDERS: tuple[str, ...] = ("red-black", "raster")
@@ -43,7 +42,7 @@ class Ramp:
 
     start: float
     end: float
-    rule: RampRule = "linear"
+    rule: str = "linear"
 
     def __post_init__(self) -> None:
         if self.rule not in RAMP_RULES:
@@ -207,11 +206,16 @@ class Schedule:
         return dataclasses.replace(self, name=name or self.name, phases=phases)
 
     def shortened(self, factor: float) -> Schedule:
-        """The schedule with `factor` (0 to 1] times the steps in each phase, at least one each."""
+        """The schedule with `factor` (0 to 1] times the steps in each phase, at least two each.
+
+        With one step the weight ramp of the release would be 0.
+        """
         if not 0 < factor <= 1:
             raise ValueError(f"factor={factor!r} must be above 0 and at most 1")
         phases = tuple(
-            dataclasses.replace(phase, num_steps=max(1, round(phase.num_steps * factor)))
+            dataclasses.replace(
+                phase, num_steps=min(phase.num_steps, max(2, round(phase.num_steps * factor)))
+            )
             for phase in self.phases
         )
         return dataclasses.replace(self, phases=phases)

@@ -1,0 +1,103 @@
+"""Objectives against plain loops over terms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import special
+
+from mfvjax.objective import (
+    Objective,
+    channel_objective,
+    direction_objective,
+    read_objectives,
+    stack_objectives,
+    unit_objective,
+)
+from mfvjax.types import LayerInfo, Unit
+
+LAYERS = {
+    "conv": LayerInfo("conv", (5, 4, 3)),
+    "tokens": LayerInfo("tokens", (6, 3)),
+    "fc": LayerInfo("fc", (7,)),
+}
+
+
+@pytest.fixture
+def activations():
+    rng = np.random.default_rng(0)
+    return {
+        name: jnp.asarray(rng.normal(size=(5, *info.shape)), jnp.float32)
+        for name, info in LAYERS.items()
+    }
+
+
+OBJECTIVES = [
+    unit_objective("fc:2"),
+    unit_objective("conv:1"),
+    channel_objective("conv", 2) + 0.5 * unit_objective("fc:6"),
+    unit_objective(Unit("conv", 0, (4, 3))) - direction_objective("conv", [1, 2, 3], where=(0, 1)),
+    direction_objective("tokens", [1.0, 0, -1], where=(5, 0)) * 2 + channel_objective("tokens", 1),
+]
+
+
+def expected(activations, softmax=False):
+    activations = {k: np.asarray(v, np.float64) for k, v in activations.items()}
+    if softmax:
+        activations = {k: special.softmax(v, -1) for k, v in activations.items()}
+    conv, tokens, fc = (activations[name] for name in ("conv", "tokens", "fc"))
+    return [
+        fc[0, 2],
+        conv[1, 2, 2, 1],
+        conv[2, :, :, 2].mean() + 0.5 * fc[2, 6],
+        conv[3, 4, 3, 0] - (conv[3, 0, 1] * [1, 2, 3]).sum(),
+        2 * (tokens[4, 5, 0] - tokens[4, 5, 2]) + tokens[4, :, 1].mean(),
+    ]
+
+
+@pytest.mark.parametrize("probability", [False, True])
+def test_every_kind_of_objective(activations, probability):
+    readouts = stack_objectives(OBJECTIVES, LAYERS)
+    values = read_objectives(activations, readouts, probability=probability)
+    np.testing.assert_allclose(values, expected(activations, probability), rtol=1e-5, atol=1e-6)
+
+
+def test_an_objective_reads_only_its_own_image(activations):
+    readouts = stack_objectives(OBJECTIVES, LAYERS)
+    jacobian = jax.jacobian(lambda fc: read_objectives({**activations, "fc": fc}, readouts))
+    slopes = np.asarray(jacobian(activations["fc"]))
+    for i in range(5):
+        others = np.delete(slopes[i], i, axis=0)
+        assert not others.any()
+    assert slopes[2, 2].tolist() == [0, 0, 0, 0, 0, 0, 0.5]
+
+
+def test_operators_leave_their_operands_alone():
+    a, b = unit_objective("fc:1"), unit_objective("fc:2")
+    before = (a.terms, b.terms)
+    _ = 2 * a - b
+    assert (a.terms, b.terms) == before
+    assert a.terms[0].weight == b.terms[0].weight == 1
+
+
+def test_shapes_do_not_depend_on_the_units():
+    def shapes(unit):
+        readouts = stack_objectives([unit_objective(unit)], LAYERS)
+        return jax.tree.map(jnp.shape, readouts)
+
+    assert shapes("conv:0") == shapes("conv:2@1,1")
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        (unit_objective("fc9:0"), "no layer 'fc9'; the layers are: conv, tokens, fc"),
+        (unit_objective("fc:7"), "layer 'fc' has no unit 7: its units are 0 to 6"),
+        (unit_objective("conv:0@5,0"), "no position 5,0: rows go from 0 to 4, columns from 0 to 3"),
+        (direction_objective("fc", [1, 2]), r"'fc' needs 7 weights, not an array of shape \(2,\)"),
+        (Objective(()), "objective 0 has no terms"),
+    ],
+)
+def test_errors_name_what_exists(objective, message):
+    with pytest.raises(ValueError, match=message):
+        stack_objectives([objective], LAYERS)
