@@ -1,5 +1,7 @@
 """CaffeNet and AlexNet, written out: five convolutions, three dense layers, Caffe's names."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -33,7 +35,7 @@ class CaffeNet(nnx.Module):
         param_dtype: DTypeLike = jnp.float32,
     ) -> None:
         rngs = nnx.Rngs(0) if rngs is None else rngs
-        kinds = {"rngs": rngs, "dtype": dtype, "param_dtype": param_dtype}
+        kinds: dict[str, Any] = {"rngs": rngs, "dtype": dtype, "param_dtype": param_dtype}
         self.conv1 = layers.Conv(3, 96, kernel_size=11, stride=4, **kinds)
         self.conv2 = layers.Conv(96, 256, kernel_size=5, pad=2, groups=2, **kinds)
         self.conv3 = layers.Conv(256, 384, kernel_size=3, pad=1, **kinds)

@@ -41,8 +41,8 @@ class GraphSpec:
       layers: in execution order.
 
     Raises:
-      ValueError: a layer reads what no layer before it wrote, two layers share a name, an activation
-        is written twice other than in place, or a shape does not fit; the message names the layer.
+      ValueError: a layer reads what no layer before it wrote, two layers share a name, a name is
+        written twice other than in place, or a shape does not fit; the message names the layer.
     """
 
     name: str

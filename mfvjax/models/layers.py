@@ -118,6 +118,7 @@ class Conv(nnx.Module):
     def __call__(
         self, maps: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch out_height out_width features"]:
+        """The convolved maps, before any rectifier."""
         outputs = convolve(
             maps.astype(self.dtype),
             self.kernel[...].astype(self.dtype),
@@ -145,6 +146,7 @@ class Dense(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, inputs: Float[Array, "batch *shape"]) -> Float[Array, "batch outputs"]:
+        """The layer's outputs, before any rectifier."""
         outputs = dense(inputs.astype(self.dtype), self.kernel[...].astype(self.dtype))
         return add_bias(outputs, self.bias[...].astype(self.dtype))
 

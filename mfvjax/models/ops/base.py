@@ -7,10 +7,13 @@ Nothing in this package computes with arrays: a converter can plan a network wit
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from mfvjax.models.ops.checks import Shape
 from mfvjax.types import ReceptiveField
+
+Field: TypeAlias = ReceptiveField | None
+"""What a position sees of the input; ``None`` stands for the whole image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,22 +30,33 @@ class Op:
     num_outputs: ClassVar[tuple[int, int]] = (1, 1)
     in_place: ClassVar[bool] = False
 
-    def output_shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
+    def output_shapes(self, inputs: Sequence[Shape], num_outputs: int = 1) -> tuple[Shape, ...]:
         """Shapes of the outputs; ``ValueError`` if the inputs do not fit."""
-        return (inputs[0],) * num_outputs
+        return self._shapes(inputs, num_outputs)
 
     def parameter_shapes(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
-        """Name and shape of each parameter."""
-        return {}
+        """Name and shape of each parameter; ``ValueError`` if the inputs do not fit."""
+        return self._parameters(inputs)
 
     def receptive_fields(
-        self, fields: Sequence[ReceptiveField | None], inputs: Sequence[Shape], num_outputs: int
-    ) -> tuple[ReceptiveField | None, ...]:
-        """Receptive fields of the outputs; ``None`` stands for the whole image."""
+        self, fields: Sequence[Field], inputs: Sequence[Shape], num_outputs: int = 1
+    ) -> tuple[Field, ...]:
+        """Receptive fields of the outputs, from the `fields` and shapes of the inputs."""
+        return self._fields(fields, inputs, num_outputs)
+
+    def _shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
+        return (inputs[0],) * num_outputs
+
+    def _parameters(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
+        return {}
+
+    def _fields(
+        self, fields: Sequence[Field], inputs: Sequence[Shape], num_outputs: int
+    ) -> tuple[Field, ...]:
         return (fields[0],) * num_outputs
 
 
-def union(fields: Sequence[ReceptiveField | None]) -> ReceptiveField | None:
+def union(fields: Sequence[Field]) -> Field:
     """The smallest field that holds all `fields`; ``None`` where their strides differ."""
     known = [field for field in fields if field is not None]
     if len(known) < len(fields) or len({field.stride for field in known}) > 1:

@@ -7,7 +7,7 @@ Pair: TypeAlias = tuple[int, int]
 Shape: TypeAlias = tuple[int, ...]
 
 MAX_SIZE = 2**31 - 1
-"""Largest number of elements of one activation, and largest value of any size: Caffe's own limit."""
+"""Largest value of a size, and most elements of one activation: Caffe's own limit."""
 
 
 def check_size(name: str, value: Any, *, minimum: int = 1) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from mfvjax.models.ops.base import Op, union
+from mfvjax.models.ops.base import Field, Op, union
 from mfvjax.models.ops.checks import (
     Shape,
     axis_of,
@@ -13,7 +13,6 @@ from mfvjax.models.ops.checks import (
     check_real,
     check_size,
 )
-from mfvjax.types import ReceptiveField
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +69,7 @@ class PReLU(Op):
     def __post_init__(self) -> None:
         check_flag("channel_shared", self.channel_shared)
 
-    def parameter_shapes(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
+    def _parameters(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
         return {"slope": () if self.channel_shared else (inputs[0][-1],)}
 
 
@@ -86,7 +85,7 @@ class BatchNorm(Op):
         if self.epsilon <= 0:
             raise ValueError(f"epsilon must be positive, got {self.epsilon}")
 
-    def parameter_shapes(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
+    def _parameters(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
         return {"mean": (inputs[0][-1],), "variance": (inputs[0][-1],)}
 
 
@@ -102,7 +101,7 @@ class Scale(Op):
         check_axes("axes", self.axes)
         check_flag("use_bias", self.use_bias)
 
-    def parameter_shapes(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
+    def _parameters(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
         shape = tuple(axis_of(inputs[0], axis) for axis in self.axes)
         return {"scale": shape} | ({"bias": shape} if self.use_bias else {})
 
@@ -117,7 +116,7 @@ class Bias(Op):
     def __post_init__(self) -> None:
         check_axes("axes", self.axes)
 
-    def parameter_shapes(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
+    def _parameters(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
         return {"bias": tuple(axis_of(inputs[0], axis) for axis in self.axes)}
 
 
@@ -138,15 +137,15 @@ class Broadcast(Op):
             raise ValueError(f"method must be 'multiply' or 'add', got {self.method!r}")
         check_axes("axes", self.axes)
 
-    def output_shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
+    def _shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
         expected = tuple(axis_of(inputs[0], axis) for axis in self.axes)
         if inputs[1] != expected:
             raise ValueError(f"its second input must have shape {expected}, it has {inputs[1]}")
         return (inputs[0],)
 
-    def receptive_fields(
-        self, fields: Sequence[ReceptiveField | None], inputs: Sequence[Shape], num_outputs: int
-    ) -> tuple[ReceptiveField | None, ...]:
+    def _fields(
+        self, fields: Sequence[Field], inputs: Sequence[Shape], num_outputs: int
+    ) -> tuple[Field, ...]:
         spatial = inputs[0][:-1]
         aligned = inputs[0] == inputs[1] or all(size == 1 for size in spatial)
         return (union(fields) if aligned else None,)
@@ -162,11 +161,11 @@ class Softmax(Op):
     def __post_init__(self) -> None:
         check_axes("axis", (self.axis,))
 
-    def output_shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
+    def _shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
         check_size("axis size", axis_of(inputs[0], self.axis))
         return (inputs[0],)
 
-    def receptive_fields(
-        self, fields: Sequence[ReceptiveField | None], inputs: Sequence[Shape], num_outputs: int
-    ) -> tuple[ReceptiveField | None, ...]:
+    def _fields(
+        self, fields: Sequence[Field], inputs: Sequence[Shape], num_outputs: int
+    ) -> tuple[Field, ...]:
         return (fields[0] if self.axis == -1 else None,)

@@ -1,11 +1,12 @@
 """Operations between activations: dense layers, sums, joins, cuts and reshapes."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from mfvjax.models.ops.base import Op, union
+from mfvjax.models.ops.base import Field, Op, union
 from mfvjax.models.ops.checks import (
     Shape,
     axis_of,
@@ -30,16 +31,16 @@ class InnerProduct(Op):
         check_size("num_output", self.num_output)
         check_flag("use_bias", self.use_bias)
 
-    def output_shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
+    def _shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
         return ((self.num_output,),)
 
-    def parameter_shapes(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
+    def _parameters(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
         shapes: dict[str, Shape] = {"kernel": (math.prod(inputs[0]), self.num_output)}
         return shapes | ({"bias": (self.num_output,)} if self.use_bias else {})
 
-    def receptive_fields(
-        self, fields: Sequence[ReceptiveField | None], inputs: Sequence[Shape], num_outputs: int
-    ) -> tuple[ReceptiveField | None, ...]:
+    def _fields(
+        self, fields: Sequence[Field], inputs: Sequence[Shape], num_outputs: int
+    ) -> tuple[Field, ...]:
         return (None,)
 
 
@@ -65,16 +66,16 @@ class Eltwise(Op):
         if self.coefficients and self.method != "sum":
             raise ValueError(f"coefficients go with 'sum', not with {self.method!r}")
 
-    def output_shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
+    def _shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
         if len(set(inputs)) > 1:
             raise ValueError(f"its inputs must have one shape, they have {_few(inputs)}")
         if self.coefficients and len(self.coefficients) != len(inputs):
             raise ValueError(f"{len(self.coefficients)} coefficients for {len(inputs)} inputs")
         return (inputs[0],)
 
-    def receptive_fields(
-        self, fields: Sequence[ReceptiveField | None], inputs: Sequence[Shape], num_outputs: int
-    ) -> tuple[ReceptiveField | None, ...]:
+    def _fields(
+        self, fields: Sequence[Field], inputs: Sequence[Shape], num_outputs: int
+    ) -> tuple[Field, ...]:
         return (union(fields),)
 
 
@@ -88,16 +89,16 @@ class Concat(Op):
     def __post_init__(self) -> None:
         check_axes("axis", (self.axis,))
 
-    def output_shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
+    def _shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
         total = sum(axis_of(shape, self.axis) for shape in inputs)
         joined = {_with_size(shape, self.axis, total) for shape in inputs}
         if len(joined) > 1:
             raise ValueError(f"its inputs differ beside axis {self.axis}: {_few(inputs)}")
         return tuple(joined)
 
-    def receptive_fields(
-        self, fields: Sequence[ReceptiveField | None], inputs: Sequence[Shape], num_outputs: int
-    ) -> tuple[ReceptiveField | None, ...]:
+    def _fields(
+        self, fields: Sequence[Field], inputs: Sequence[Shape], num_outputs: int
+    ) -> tuple[Field, ...]:
         return (union(fields) if self.axis == -1 or len(fields) == 1 else None,)
 
 
@@ -127,16 +128,16 @@ class Slice(Op):
             raise ValueError(f"cannot cut {size} at {self.points or 'equal'} into {num_outputs}")
         return (0, *self.points, size)
 
-    def output_shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
+    def _shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
         bounds = self.bounds(inputs[0], num_outputs)
         return tuple(
             _with_size(inputs[0], self.axis, stop - start)
-            for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+            for start, stop in itertools.pairwise(bounds)
         )
 
-    def receptive_fields(
-        self, fields: Sequence[ReceptiveField | None], inputs: Sequence[Shape], num_outputs: int
-    ) -> tuple[ReceptiveField | None, ...]:
+    def _fields(
+        self, fields: Sequence[Field], inputs: Sequence[Shape], num_outputs: int
+    ) -> tuple[Field, ...]:
         field = fields[0]
         if field is None or self.axis == -1:
             return (field,) * num_outputs
@@ -162,14 +163,14 @@ class Reshape(Op):
         for size in self.shape:
             check_size("shape", size)
 
-    def output_shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
+    def _shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
         if math.prod(self.shape) != math.prod(inputs[0]):
             raise ValueError(f"cannot lay out {inputs[0]} as {self.shape}: sizes differ")
         return (self.shape,)
 
-    def receptive_fields(
-        self, fields: Sequence[ReceptiveField | None], inputs: Sequence[Shape], num_outputs: int
-    ) -> tuple[ReceptiveField | None, ...]:
+    def _fields(
+        self, fields: Sequence[Field], inputs: Sequence[Shape], num_outputs: int
+    ) -> tuple[Field, ...]:
         return (fields[0] if self.shape == inputs[0] else None,)
 
 

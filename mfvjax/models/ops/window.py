@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from mfvjax.models.ops.base import Op
+from mfvjax.models.ops.base import Field, Op
 from mfvjax.models.ops.checks import (
     Pair,
     Shape,
@@ -16,9 +16,7 @@ from mfvjax.models.ops.checks import (
 from mfvjax.types import ReceptiveField
 
 
-def _slide(
-    field: ReceptiveField | None, extent: Pair, stride: Pair, pad: Pair
-) -> ReceptiveField | None:
+def _slide(field: Field, extent: Pair, stride: Pair, pad: Pair) -> Field:
     """The field of a window of `extent` cells that slides over a map with the given `field`."""
     if field is None:
         return None
@@ -66,7 +64,7 @@ class Convolution(Op):
         rows, columns = ((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
         return rows, columns
 
-    def output_shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
+    def _shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
         height, width, _ = map_shape(inputs[0])
         sizes = []
         for size, extent, stride, pad in zip(
@@ -79,7 +77,7 @@ class Convolution(Op):
             sizes.append((size + 2 * pad - extent) // stride + 1)
         return ((*sizes, self.num_output),)
 
-    def parameter_shapes(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
+    def _parameters(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
         channels = map_shape(inputs[0])[2]
         if channels % self.groups:
             raise ValueError(f"its {channels} input channels do not divide by {self.groups} groups")
@@ -88,9 +86,9 @@ class Convolution(Op):
         }
         return shapes | ({"bias": (self.num_output,)} if self.use_bias else {})
 
-    def receptive_fields(
-        self, fields: Sequence[ReceptiveField | None], inputs: Sequence[Shape], num_outputs: int
-    ) -> tuple[ReceptiveField | None, ...]:
+    def _fields(
+        self, fields: Sequence[Field], inputs: Sequence[Shape], num_outputs: int
+    ) -> tuple[Field, ...]:
         return (_slide(fields[0], self.extent, self.stride, self.pad),)
 
 
@@ -119,7 +117,7 @@ class Pooling(Op):
         if any(pad >= kernel for pad, kernel in zip(self.pad, self.kernel, strict=True)):
             raise ValueError(f"pad {self.pad} must be smaller than the kernel {self.kernel}")
 
-    def output_shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
+    def _shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
         height, width, channels = map_shape(inputs[0])
         sizes = [self._output_size(axis, size) for axis, size in enumerate((height, width))]
         return ((*sizes, channels),)
@@ -137,9 +135,9 @@ class Pooling(Op):
             )
         return windows
 
-    def receptive_fields(
-        self, fields: Sequence[ReceptiveField | None], inputs: Sequence[Shape], num_outputs: int
-    ) -> tuple[ReceptiveField | None, ...]:
+    def _fields(
+        self, fields: Sequence[Field], inputs: Sequence[Shape], num_outputs: int
+    ) -> tuple[Field, ...]:
         return (_slide(fields[0], self.kernel, self.stride, self.pad),)
 
 
@@ -167,12 +165,12 @@ class LRN(Op):
         if self.within_channel and self.k != 1:
             raise ValueError(f"k must be 1 within a channel, got {self.k}")
 
-    def output_shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
+    def _shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
         return (map_shape(inputs[0]),)
 
-    def receptive_fields(
-        self, fields: Sequence[ReceptiveField | None], inputs: Sequence[Shape], num_outputs: int
-    ) -> tuple[ReceptiveField | None, ...]:
+    def _fields(
+        self, fields: Sequence[Field], inputs: Sequence[Shape], num_outputs: int
+    ) -> tuple[Field, ...]:
         if not self.within_channel:
             return (fields[0],)
         size, pad = self.local_size, self.local_size // 2
