@@ -1,0 +1,75 @@
+"""One call that makes an image source of whatever the user has."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from mfvjax.images.decode import Decoding
+from mfvjax.images.files import FileSource
+from mfvjax.images.sources import ArraySource, ImageSource, Path
+from mfvjax.images.tfds_source import PREFIX, TfdsSource
+
+Imagelike: TypeAlias = ImageSource | Path | Sequence[Path] | np.ndarray | Sequence[Any]
+
+
+def open_images(
+    source: Imagelike, *, decoding: Decoding | None = None, data_dir: Path | None = None
+) -> ImageSource:
+    """Makes an image source.
+
+    Args:
+      source: a folder, flat or with one subfolder per class; a file or a list of files; one array
+        ``(images, height, width, 3)`` or a list of arrays ``(height, width, 3)``, RGB in
+        [0, 255]; ``"tfds:NAME/SPLIT"``, a prepared TensorFlow dataset; or an image source, which
+        is returned as it is.
+      decoding: how encoded images become RGB; not for arrays or a source.
+      data_dir: where TensorFlow datasets are kept; for these only.
+
+    Raises:
+      FileNotFoundError: there is no such file or folder.
+      ModuleNotFoundError: a TensorFlow dataset without tensorflow-datasets.
+      PermissionError: the folder may not be listed.
+      TypeError: `source` is none of these.
+      ValueError: it holds no image, has the wrong shape, or an option does not apply to it.
+    """
+    is_tfds = isinstance(source, str) and source.startswith(PREFIX)
+    if data_dir is not None and not is_tfds:
+        raise ValueError(f"data_dir={str(data_dir)!r} applies to a source 'tfds:NAME/SPLIT' only")
+    if is_tfds:
+        return TfdsSource(str(source), data_dir=data_dir, decoding=decoding)
+    if isinstance(source, str | os.PathLike):
+        return _open_path(pathlib.Path(source), decoding)
+    paths = _paths_in(source)
+    if paths is not None:
+        return FileSource(paths, decoding=decoding)
+    if decoding is not None:
+        raise ValueError("decoding applies to files and datasets, not to arrays or a source")
+    if isinstance(source, ImageSource):
+        return source
+    if isinstance(source, np.ndarray | Sequence) or hasattr(source, "__array__"):
+        return ArraySource(source if isinstance(source, Sequence) else np.asarray(source))
+    raise TypeError(
+        f"images cannot come from a {type(source).__name__}; give a folder, a list of files, "
+        "arrays, 'tfds:NAME/SPLIT' or an ImageSource"
+    )
+
+
+def _open_path(path: pathlib.Path, decoding: Decoding | None) -> ImageSource:
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file or folder {str(path)!r}")
+    if path.is_dir():
+        return FileSource.from_folder(path, decoding=decoding)
+    return FileSource([path], decoding=decoding)
+
+
+def _paths_in(source: Any) -> list[Path] | None:
+    """`source` as a list of paths, or ``None`` if it is something else."""
+    if isinstance(source, ImageSource) or not isinstance(source, Sequence):
+        return None
+    are_paths = [isinstance(item, str | os.PathLike) for item in source]
+    return list(source) if are_paths and all(are_paths) else None
