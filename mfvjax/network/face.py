@@ -194,29 +194,29 @@ class Network:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
         """Loads a ``.safetensors`` file, or a network by name; as `mfvjax.network.files.load`."""
-        from mfvjax.network import files
+        from mfvjax.network.files import load
 
-        return files.load(path)
+        return load(path)
 
     @classmethod
     def from_caffe(
         cls, prototxt: str | os.PathLike[str], caffemodel: str | os.PathLike[str], **options: Any
     ) -> Network:
         """Reads a network from Caffe's two files; options as `mfvjax.network.caffe.from_caffe`."""
-        from mfvjax.network import caffe
+        from mfvjax.network.caffe import from_caffe
 
-        return caffe.from_caffe(prototxt, caffemodel, **options)
+        return from_caffe(prototxt, caffemodel, **options)
 
     @classmethod
     def from_nnx(cls, module: Any, **options: Any) -> Network:
         """Wraps a user's NNX module; options as `mfvjax.network.flax_nnx.from_nnx`."""
-        from mfvjax.network import flax_nnx
+        from mfvjax.network.flax_nnx import from_nnx
 
-        return flax_nnx.from_nnx(module, **options)
+        return from_nnx(module, **options)
 
     @classmethod
     def from_linen(cls, module: Any, variables: Any, **options: Any) -> Network:
         """Wraps a user's Linen module; options as `mfvjax.network.flax_linen.from_linen`."""
-        from mfvjax.network import flax_linen
+        from mfvjax.network.flax_linen import from_linen
 
-        return flax_linen.from_linen(module, variables, **options)
+        return from_linen(module, variables, **options)

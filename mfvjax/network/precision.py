@@ -43,14 +43,22 @@ class CastForward:
         out = self.forward(cast_floats(params, dtype), net_input.astype(dtype))
         return cast_floats(dict(out), jnp.float32)
 
+    def in_precision(self, compute_dtype: str) -> ForwardFn:
+        """The same in another precision; `forward` itself for float32."""
+        return forward_in(compute_dtype, self.forward)
+
 
 def forward_in(compute_dtype: str, forward: ForwardFn) -> ForwardFn:
     """`forward` in "bfloat16", or back in "float32", the precision it had at first.
+
+    A function that knows how to change its own precision does so (``in_precision``).
 
     Raises:
       ValueError: `compute_dtype` is neither.
     """
     if compute_dtype not in PRECISIONS:
         raise ValueError(f"precision must be one of {PRECISIONS}, not {compute_dtype!r}")
-    original = forward.forward if isinstance(forward, CastForward) else forward
-    return original if compute_dtype == "float32" else CastForward(original, compute_dtype)
+    in_precision = getattr(forward, "in_precision", None)
+    if in_precision is not None:
+        return in_precision(compute_dtype)
+    return forward if compute_dtype == "float32" else CastForward(forward, compute_dtype)

@@ -1,0 +1,32 @@
+"""Names of classes from a text file."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+
+_WORDNET_ID = re.compile(r"n\d{8}\s+")
+
+
+def read_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Reads one class per line, in the order of the network's units.
+
+    A WordNet identifier at the start of a line is dropped, so that Caffe's ``synset_words.txt`` can
+    be given as it is: "n01440764 tench, Tinca tinca" becomes "tench, Tinca tinca".
+
+    Args:
+      path: of a UTF-8 text file.
+
+    Raises:
+      ValueError: the file is not text, or has an empty line before its end.
+      OSError: it cannot be read.
+    """
+    try:
+        lines = pathlib.Path(path).read_text(encoding="utf-8").rstrip().splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: class names must be UTF-8 text, one per line") from error
+    names = tuple(_WORDNET_ID.sub("", line.strip(), count=1) for line in lines)
+    if not names or "" in names:
+        raise ValueError(f"{path}: line {names.index('') + 1 if names else 1} names no class")
+    return names

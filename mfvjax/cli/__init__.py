@@ -1,0 +1,67 @@
+"""The command line: ``mfvjax COMMAND``.
+
+Every module of this package is a command of its name, and its function ``command`` is what runs;
+modules that start with an underscore are helpers. Commands import what they need when they run, so
+that ``mfvjax --help`` stays fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import pkgutil
+import sys
+from typing import Annotated
+
+import typer
+
+EXPECTED = (ValueError, OSError, RuntimeError, ImportError)
+"""Failures told in one line; anything else is a bug and shows where it happened."""
+
+
+def make_app() -> typer.Typer:
+    """The application with all its commands."""
+    app = typer.Typer(
+        name="mfvjax",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Multifaceted feature visualization: every facet of every unit of an image network.",
+    )
+    app.callback()(_global_options)
+    for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
+        if not module.name.startswith("_"):
+            command = importlib.import_module(f"{__name__}.{module.name}").command
+            app.command(module.name.replace("_", "-"), no_args_is_help=True)(command)
+    return app
+
+
+def main() -> None:
+    """Runs the command line: exit code 0, 1 for a failure, 2 for wrong usage."""
+    try:
+        make_app()()
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except EXPECTED as error:
+        if os.environ.get("MFVJAX_TRACEBACK"):
+            raise
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"mfvjax: error: {message}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"mfvjax {importlib.metadata.version('mfvjax')}")
+        raise typer.Exit
+
+
+def _global_options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass

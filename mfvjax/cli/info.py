@@ -1,0 +1,98 @@
+"""``mfvjax info``: what a network has to offer."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mfvjax.network import Network
+
+
+def command(
+    network: Annotated[
+        str, typer.Argument(help="A .safetensors file, or the name of a fetched network.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List a network's layers: shapes, units, strides, receptive fields and code layers."""
+    from mfvjax.network import Network
+
+    facts = describe(Network.load(network))
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+    else:
+        _print_table(facts)
+
+
+def describe(network: Network) -> dict[str, Any]:
+    """Facts of a network and its layers, ready for JSON."""
+    import jax
+
+    layers = []
+    for info in network.layers.values():
+        field = info.receptive_field
+        layers.append(
+            {
+                "name": info.name,
+                "shape": list(info.shape),
+                "units": info.num_units,
+                "stride": None if field is None else list(field.stride),
+                "receptive_field": None if field is None else list(field.size),
+                "start": None if field is None else list(field.start),
+                "code_layer": network.code_layer(info.name),
+            }
+        )
+    return {
+        "name": network.name,
+        "input_size": list(network.input_size),
+        "preprocessing": json.loads(network.preprocessing.to_json()),
+        "logits_layer": network.logits_layer,
+        "num_classes": network.num_classes,
+        "class_names": None if network.class_names is None else list(network.class_names),
+        "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(network.params)),
+        "fingerprint": network.fingerprint,
+        "layers": layers,
+    }
+
+
+def _print_table(facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("layer", box=None, header_style="bold")
+    for column in ("shape", "units", "stride", "receptive field"):
+        table.add_column(column, justify="right")
+    table.add_column("code layer")
+    for layer in facts["layers"]:
+        own = layer["code_layer"] == layer["name"]
+        table.add_row(
+            escape(layer["name"]),
+            _times(layer["shape"]),
+            f"{layer['name']}:0-{layer['units'] - 1}",
+            _times(layer["stride"]) if layer["stride"] else "",
+            _times(layer["receptive_field"]) if layer["receptive_field"] else "whole image",
+            "" if own else escape(layer["code_layer"]),
+        )
+    console = Console()
+    console.print(_summary(facts), markup=False, highlight=False)
+    console.print(table)
+
+
+def _summary(facts: dict[str, Any]) -> str:
+    preprocessing = facts["preprocessing"]
+    names = "no class names" if facts["class_names"] is None else "named"
+    return (
+        f"{facts['name']}: {facts['num_parameters']:,} parameters, "
+        f"sha256 {facts['fingerprint'][:16]}\n"
+        f"input {_times(facts['input_size'])} {preprocessing['channel_order']}, "
+        f"mean {preprocessing['mean']}, scale {preprocessing['scale']}\n"
+        f"{facts['num_classes']} classes ({names}) in layer {facts['logits_layer']}\n"
+    )
+
+
+def _times(sizes: list[int]) -> str:
+    return " x ".join(map(str, sizes))

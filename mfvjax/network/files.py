@@ -1,0 +1,116 @@
+"""Networks from weights files, by path or by name."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from mfvjax.cache import cache_dir
+from mfvjax.models.graph import GraphSpec
+from mfvjax.network.caffe import from_graph
+from mfvjax.network.face import Network
+from mfvjax.preprocess import Preprocessing
+
+FORMAT, VERSION = "mfvjax-network", "1"
+_REQUIRED = ("architecture", "name", "graph", "preprocessing", "logits_layer")
+
+BUNDLED: dict[str, str] = {}
+"""Networks that come with the library: name -> "module:function", a function that loads it."""
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Loads a network by the path of its ``.safetensors`` file, or by name.
+
+    A name is that of a network bundled with the library, or of one that ``mfvjax fetch`` has placed
+    in the user's cache directory; anything with a directory or ``.safetensors`` in it is a path.
+
+    Args:
+      path: as above.
+
+    Raises:
+      ValueError: the file is no weights file of this library, is damaged, or does not fit the
+        network it describes.
+      FileNotFoundError: there is no such file, or no network of this name; the message says how
+        to get one.
+    """
+    text = os.fspath(path)
+    if text in BUNDLED:
+        module, function = BUNDLED[text].split(":")
+        return getattr(importlib.import_module(module), function)()
+    file = pathlib.Path(text)
+    is_name = file.name == text and file.suffix != ".safetensors" and not file.exists()
+    if is_name:
+        file = cache_dir() / f"{text}.safetensors"
+    if not file.is_file():
+        raise FileNotFoundError(_not_found(text, file, is_name))
+    try:
+        return _load_file(file)
+    except (ValueError, safetensors.SafetensorError) as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def _not_found(text: str, file: pathlib.Path, is_name: bool) -> str:
+    if not is_name:
+        return f"no weights file {file}"
+    return (
+        f"no network {text!r} in {file.parent}: fetch it with `mfvjax fetch {text}`, or give the "
+        "path of a .safetensors file (made with `mfvjax convert`)"
+    )
+
+
+def _load_file(file: pathlib.Path) -> Network:
+    with safetensors.safe_open(file, framework="numpy") as handle:
+        about = _metadata(handle.metadata() or {})
+        spec = GraphSpec.from_json(about["graph"])
+        return from_graph(
+            spec,
+            _Tensors(handle),
+            architecture=about["architecture"],
+            name=about["name"],
+            preprocessing=Preprocessing.from_json(about["preprocessing"]),
+            class_names=_class_names(about.get("class_names")),
+            logits_layer=about["logits_layer"],
+        )
+
+
+def _metadata(metadata: dict[str, str]) -> dict[str, str]:
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"is not a network of this library (its metadata lack format={FORMAT})")
+    if metadata.get("version") != VERSION:
+        raise ValueError(f"has format version {metadata.get('version')!r}; this reads {VERSION!r}")
+    missing = [key for key in _REQUIRED if key not in metadata]
+    if missing:
+        raise ValueError(f"its metadata lack {', '.join(missing)}")
+    return metadata
+
+
+def _class_names(text: str | None) -> tuple[str, ...] | None:
+    names = None if text is None else json.loads(text)
+    if names is None:
+        return None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its class names are not a list of texts")
+    return tuple(names)
+
+
+class _Tensors(Mapping[str, np.ndarray]):
+    """The tensors of an open file, each read when asked for, so that one at a time is copied."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle, self._names = handle, tuple(handle.keys())
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._handle.get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
