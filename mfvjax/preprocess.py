@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
@@ -26,7 +26,7 @@ class Preprocessing:
 
     Attributes:
       input_size: ``(height, width)`` in pixels.
-      channel_order: of the network's input.
+      channel_order: "RGB" or "BGR": of the network's input.
       mean: grey levels subtracted from the three channels, in `channel_order`.
       scale: factor after the subtraction; one for all channels, or one per channel in
         `channel_order` (for a network trained on [0, 1]: 1 / 255).
@@ -37,7 +37,7 @@ class Preprocessing:
     """
 
     input_size: tuple[int, int]
-    channel_order: Literal["RGB", "BGR"] = "RGB"
+    channel_order: str = "RGB"
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scale: float | tuple[float, float, float] = 1.0
 
