@@ -177,12 +177,6 @@ def _check_names(layer: LayerSpec, known: dict[str, Any]) -> None:
     for blob in layer.inputs:
         if blob not in known:
             raise ValueError(f"reads {blob!r}, which no layer before it writes")
-    for what, names, (low, high) in (
-        ("inputs", layer.inputs, layer.op.num_inputs),
-        ("outputs", layer.outputs, layer.op.num_outputs),
-    ):
-        if not low <= len(names) <= high:
-            raise ValueError(f"has {len(names)} {what}, needs {_range(low, high)}")
     if len(set(layer.outputs)) < len(layer.outputs):
         raise ValueError(f"writes one name twice: {', '.join(layer.outputs)}")
     for blob in _rewritten(layer, known):
@@ -191,10 +185,6 @@ def _check_names(layer: LayerSpec, known: dict[str, Any]) -> None:
 
 def _rewritten(layer: LayerSpec, known: dict[str, Any]) -> Iterator[str]:
     for position, blob in enumerate(layer.outputs):
-        in_place = layer.op.in_place and position == 0 and blob == layer.inputs[0]
+        in_place = layer.op.in_place and position == 0 and layer.inputs[:1] == (blob,)
         if blob in known and not in_place:
             yield blob
-
-
-def _range(low: int, high: int) -> str:
-    return str(low) if low == high else f"{low} to {high}"

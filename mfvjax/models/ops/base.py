@@ -32,6 +32,13 @@ class Op:
 
     def output_shapes(self, inputs: Sequence[Shape], num_outputs: int = 1) -> tuple[Shape, ...]:
         """Shapes of the outputs; ``ValueError`` if the inputs do not fit."""
+        for what, count, (low, high) in (
+            ("inputs", len(inputs), self.num_inputs),
+            ("outputs", num_outputs, self.num_outputs),
+        ):
+            if not low <= count <= high:
+                needed = low if low == high else f"{low} to {high}"
+                raise ValueError(f"has {count} {what}, needs {needed}")
         return self._shapes(inputs, num_outputs)
 
     def parameter_shapes(self, inputs: Sequence[Shape]) -> dict[str, Shape]:
