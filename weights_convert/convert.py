@@ -56,7 +56,10 @@ def convert(
     output = pathlib.Path(output)
     with tempfile.TemporaryDirectory(prefix=".convert-", dir=output.parent) as folder:
         written = pathlib.Path(folder) / "network.safetensors"
+        written.touch()
+        mode = written.stat().st_mode  # as any new file's; the library would make it private
         safetensors.numpy.save_file(arrays, written, metadata)
+        written.chmod(mode)
         os.replace(written, output)
 
 
