@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+import jaxtyping
 from jaxtyping import Array, Float, PRNGKeyArray
 
 Image: TypeAlias = Float[Array, "height width 3"]
@@ -20,6 +21,7 @@ NetInput: TypeAlias = Float[Array, "batch height width 3"]
 Activations: TypeAlias = dict[str, Array]
 Params: TypeAlias = Any
 Key: TypeAlias = PRNGKeyArray
+Keys: TypeAlias = jaxtyping.Key[Array, " facets"]
 ForwardFn: TypeAlias = Callable[[Params, Array], Mapping[str, Array]]
 
 _UNIT = re.compile(r"(?P<layer>.+):(?P<index>\d+)(?:@(?P<row>\d+),(?P<column>\d+))?")

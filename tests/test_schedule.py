@@ -84,7 +84,10 @@ def test_canvas_sizes_are_those_of_the_release():
 
 @pytest.mark.parametrize(
     ("file", "schedule"),
-    [("trace_cinema_mean_image", MEAN_IMAGE), ("trace_cinema_center_biased", RELEASE_CENTER_BIASED)],
+    [
+        ("trace_cinema_mean_image", MEAN_IMAGE),
+        ("trace_cinema_center_biased", RELEASE_CENTER_BIASED),
+    ],
 )
 def test_presets_give_the_step_sizes_and_weights_of_the_traces(data_dir, file, schedule):
     steps = np.load(data_dir / f"reference/{file}.npz")["steps"]

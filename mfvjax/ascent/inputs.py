@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+from jaxtyping import Array
 
 from mfvjax.objective import Objective, Term, unit_objective
-from mfvjax.types import Key, PixelBox, Unit
+from mfvjax.types import Keys, PixelBox, Unit
 
 if TYPE_CHECKING:
     from mfvjax.network import Network
@@ -78,7 +79,7 @@ def _label(term: Term) -> str:
     return f"{weight}{term.layer}:{channels}@{where}"
 
 
-def facet_keys(key: Key | int, count: int) -> Key:
+def facet_keys(key: Array | int, count: int) -> Keys:
     """One key per facet."""
     keys = jax.random.key(key) if isinstance(key, int) else key
     if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):

@@ -17,7 +17,7 @@ from mfvjax.ascent.step import RUNNING, ReadFn, StepOptions, ascend
 from mfvjax.objective import Readouts
 from mfvjax.priors.jitter import crop, crop_offset, margin_mask, paste
 from mfvjax.schedule import Phase
-from mfvjax.types import Images, Key, Params
+from mfvjax.types import Images, Key, Keys, Params
 
 # Steps that one call can take at most: the length of the arrays that carry a chunk's step values.
 MAX_CHUNK = 64
@@ -93,7 +93,7 @@ def run_chunk(
     state: State,
     params: Params,
     readouts: Readouts,
-    keys: Key,
+    keys: Keys,
     values: StepValues,
     first_step: Int[Array, ""],
     count: Int[Array, ""],

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from mfvjax.ascent.loop import MAX_CHUNK, Loop, State, StepValues, run_chunk
 from mfvjax.objective import Readouts
-from mfvjax.types import Key, Params
+from mfvjax.types import Keys, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Program:
         state: State,
         params: Params,
         readouts: Readouts,
-        keys: Key,
+        keys: Keys,
         values: StepValues,
         first_step: int,
         count: int,

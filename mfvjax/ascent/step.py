@@ -86,7 +86,9 @@ def normalize_by_mean_absolute() -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
-def place(windows: Images, options: StepOptions) -> Images:
+def place(
+    windows: Float[Array, "batch _ _ 3"], options: StepOptions
+) -> Float[Array, "batch _ _ 3"]:
     """The network's input images: the windows themselves, or set into `region` of a flat image."""
     if options.region is None:
         return windows

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.typing import ArrayLike
+from jaxtyping import Float
 
 from mfvjax.ascent.inputs import (
     Target,
@@ -30,7 +31,7 @@ from mfvjax.ascent.step import StepOptions, normalize_by_mean_absolute, place
 from mfvjax.objective import Readouts, read_objectives, stack_objectives
 from mfvjax.priors.resample import spline_zoom
 from mfvjax.schedule import Phase, Schedule
-from mfvjax.types import Images, Key, PixelBox
+from mfvjax.types import Images, PixelBox
 
 if TYPE_CHECKING:
     from mfvjax.network import Network
@@ -46,7 +47,7 @@ def visualize(
     starts: ArrayLike,
     *,
     schedule: Schedule,
-    key: Key | int,
+    key: jax.Array | int,
     region: PixelBox | None = None,
     optimizer: optax.GradientTransformation | None = None,
     batch_size: int | None = None,
@@ -152,7 +153,7 @@ class _Run:
         return ProgramSpec(Loop(self.network.read, self.optimizer, options), self.devices)
 
     def __call__(
-        self, starts: np.ndarray, readouts: Readouts, keys: Key, report: Progress
+        self, starts: np.ndarray, readouts: Readouts, keys: Keys, report: Progress
     ) -> dict[str, Any]:
         """Runs all phases for one batch; its size divides by the number of devices."""
         num_facets = len(starts)
@@ -224,7 +225,9 @@ def _read_final(
     return values, activations[logits_layer].reshape(windows.shape[0], -1)
 
 
-def _zoomed(canvases: Images, size: tuple[int, int]) -> Images:
+def _zoomed(
+    canvases: Float[jax.Array, "batch _ _ 3"], size: tuple[int, int]
+) -> Float[jax.Array, "batch _ _ 3"]:
     return canvases if tuple(canvases.shape[1:3]) == size else spline_zoom(canvases, size)
 
 
@@ -251,7 +254,7 @@ def _choose_batch_size(
     run: _Run,
     canvases: np.ndarray,
     readouts: Readouts,
-    keys: Key,
+    keys: Keys,
     batch_size: int | None,
     memory_limit_bytes: int | None,
 ) -> int:

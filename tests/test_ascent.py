@@ -1,0 +1,346 @@
+"""Whole runs on a small network: effect against controls, keys, batches, devices, failures."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mfvjax.ascent import FacetStoppedWarning, visualize
+from mfvjax.ascent.loop import MAX_CHUNK
+from mfvjax.ascent.memory import fitting_batch_size
+from mfvjax.ascent.step import normalize_by_mean_absolute
+from mfvjax.objective import channel_objective, unit_objective
+from mfvjax.schedule import Phase, Schedule
+from mfvjax.types import PixelBox
+from tests.tiny_network import NUM_CLASSES, SIZE, tiny_network
+
+NETWORK = tiny_network()
+ONE_DEVICE = jax.devices()[:1]
+
+
+def make_schedule(**changes):
+    common = {"fidelity": 5.0, "num_sweeps": 8, **changes}
+    return Schedule(
+        "test",
+        (
+            Phase(num_steps=12, step_size=4.0, **common),
+            Phase(num_steps=8, step_size=(3.0, 1.0), scale=1.2, margin_px=3, **common),
+            Phase(num_steps=5, step_size=1.0, jitter="uniform", **common),
+        ),
+    )
+
+
+SCHEDULE = make_schedule()
+
+
+def starts_of(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.uniform(90, 160, (count, SIZE, SIZE, 3)).astype(np.float32)
+
+
+def run(targets, starts, key=0, schedule=SCHEDULE, network=NETWORK, **options):
+    options = {"devices": ONE_DEVICE, **options}
+    return visualize(network, targets, starts, schedule=schedule, key=key, **options)
+
+
+@pytest.fixture(scope="module")
+def three():
+    return run(["fc:0", "fc:3", "conv2:1"], starts_of(3))
+
+
+def test_shapes_and_traces(three):
+    assert three.images.shape == (3, 29, 29, 3)
+    assert [images.shape[1] for images in three.phase_images] == [24, 29, 29]
+    assert three.activations.shape == (3, 25)
+    assert np.isfinite(three.activations).all()
+    assert three.phase_ends == (12, 20, 25)
+    assert three.labels == ("fc:0", "fc:3", "conv2:1@4,4")
+    np.testing.assert_array_equal(three.images, three.phase_images[-1])
+    assert three.images.min() > -0.5
+    assert three.images.max() < 255.5
+    assert set(three.stopped_at) == {-1}
+
+
+def test_the_final_reading_is_that_of_the_center_crop(three):
+    crop = three.images[:, 2:26, 2:26]
+    activations = NETWORK.activations(crop)
+    fc = np.asarray(activations["fc"])
+    expected = [fc[0, 0], fc[1, 3], activations["conv2"][2, 4, 4, 1]]
+    np.testing.assert_allclose(three.final_activations, expected, rtol=1e-4)
+    np.testing.assert_array_equal(three.top_classes, np.argsort(-fc, axis=1)[:, :5])
+    np.testing.assert_allclose(three.top_scores, -np.sort(-fc, axis=1)[:, :5], rtol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_ascent_beats_its_start_and_a_random_direction(seed):
+    starts = starts_of(2, seed)
+    before = np.asarray(NETWORK.activations(starts)["fc"])[:, 4]
+
+    def random_direction(updates, state, params=None):
+        key, used = jax.random.split(state)
+        return jax.random.normal(used, updates.shape), key
+
+    control = optax.GradientTransformation(lambda _: jax.random.key(seed), random_direction)
+    ascended = run("fc:4", starts, seed).final_activations
+    wandered = run("fc:4", starts, seed, optimizer=control).final_activations
+    assert (ascended > before + 0.3).all()
+    assert (ascended > wandered + 0.3).all()
+
+
+def test_tv_makes_the_image_smoother():
+    def variation(images):
+        return np.abs(np.diff(images, axis=1)).mean() + np.abs(np.diff(images, axis=2)).mean()
+
+    starts = starts_of(2)
+    smooth = variation(run("fc:1", starts).images)
+    rough = variation(run("fc:1", starts, schedule=make_schedule(num_sweeps=0)).images)
+    smoother = variation(run("fc:1", starts, schedule=make_schedule(fidelity=0.2)).images)
+    assert smoother < 0.7 * smooth < 0.5 * rough
+
+
+def test_the_same_key_gives_the_same_image_and_another_key_another(three):
+    targets, starts = ["fc:0", "fc:3", "conv2:1"], starts_of(3)
+    again = run(targets, starts)
+    np.testing.assert_array_equal(again.images, three.images)
+    other = run(targets, starts, key=1)
+    # Without free range there is no jitter: the first phase draws nothing.
+    np.testing.assert_array_equal(other.phase_images[0], three.phase_images[0])
+    assert np.abs(other.images - three.images).mean(axis=(1, 2, 3)).min() > 0.1
+
+
+def test_a_facet_does_not_depend_on_its_batch(three):
+    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(jnp.arange(3))
+    targets, starts = np.array(["fc:0", "fc:3", "conv2:1"]), starts_of(3)
+    order = np.array([2, 0, 1])
+    shuffled = run(targets[order].tolist(), starts[order], keys[order])
+    # Batched convolutions sum in another order; over 25 steps of about two grey levels that
+    # float32 noise stays below a hundredth of a grey level.
+    np.testing.assert_allclose(shuffled.images, three.images[order], atol=0.05)
+    alone = run("fc:3", starts[1], keys[1:2])
+    np.testing.assert_allclose(alone.images[0], three.images[1], atol=0.05)
+
+
+def test_eight_devices_give_what_one_gives():
+    if len(jax.devices()) < 8:
+        pytest.skip(f"needs 8 devices, this process has {len(jax.devices())}")
+    targets, starts = [f"fc:{i % NUM_CLASSES}" for i in range(11)], starts_of(11)
+    one = run(targets, starts)
+    eight = run(targets, starts, devices=jax.devices()[:8])
+    assert eight.images.shape == one.images.shape
+    assert eight.labels == one.labels
+    np.testing.assert_allclose(eight.images, one.images, atol=0.05)
+    np.testing.assert_allclose(eight.activations, one.activations, atol=1e-3)
+
+
+def test_units_of_one_batch_equal_units_on_their_own():
+    starts = starts_of(6)
+    keys = jax.random.split(jax.random.key(5), 6)
+    targets = ["fc:0"] * 2 + ["fc:3"] * 2 + ["conv1:3"] * 2
+    mixed = run(targets, starts, keys)
+    for first in (0, 2, 4):
+        part = slice(first, first + 2)
+        alone = run(targets[first], starts[part], keys[part])
+        np.testing.assert_allclose(alone.images, mixed.images[part], atol=0.05)
+
+
+def counting(network):
+    """The network, and a list that grows with every trace of its forward pass."""
+    traces = []
+
+    def forward(params, net_input):
+        traces.append(net_input.shape)
+        return network.forward(params, net_input)
+
+    return dataclasses.replace(network, forward=forward), traces
+
+
+def test_one_compilation_per_canvas_size():
+    network, traces = counting(NETWORK)
+    run("fc:0", starts_of(2), network=network)
+    # Two canvas sizes, and the reading of the final image.
+    assert len(traces) == 3
+    other = Schedule(
+        "other",
+        (
+            Phase(num_steps=5, step_size=2.0, fidelity=(1.0, 0.5), num_sweeps=8),
+            Phase(num_steps=70, step_size=1.0, fidelity=0.7, num_sweeps=8, scale=1.2, margin_px=1),
+        ),
+    )
+    run(["fc:5", "fc:6"], starts_of(2, 9), key=77, network=network, schedule=other)
+    assert len(traces) == 3
+
+
+def test_thirty_facets_of_three_units_compile_once():
+    network, traces = counting(NETWORK)
+    targets = [unit for unit in ("fc:0", "fc:3", "fc:6") for _ in range(10)]
+    run(targets, starts_of(30), network=network, schedule=Schedule("one", SCHEDULE.phases[:1]))
+    assert len(traces) == 2
+
+
+def test_a_batch_that_does_not_fit_is_split(three):
+    starts = starts_of(3)
+    targets = ["fc:0", "fc:3", "conv2:1"]
+    split = run(targets, starts, memory_limit_bytes=300_000)
+    np.testing.assert_allclose(split.images, three.images, atol=0.05)
+    assert split.labels == three.labels
+    halves = run(targets, starts, batch_size=2)
+    np.testing.assert_allclose(halves.images, three.images, atol=0.05)
+    with pytest.raises(MemoryError, match="one facet per device needs"):
+        run(targets, starts, memory_limit_bytes=1000)
+
+
+def test_fitting_batch_size_asks_little_and_respects_the_limit():
+    asked = []
+
+    def bytes_needed(size):
+        asked.append(size)
+        return 1000 + 100 * size
+
+    assert fitting_batch_size(bytes_needed, wanted=5, multiple=1, limit=10_000) == 5
+    assert fitting_batch_size(bytes_needed, wanted=5, multiple=4, limit=10_000) == 8
+    asked.clear()
+    size = fitting_batch_size(bytes_needed, wanted=100, multiple=1, limit=5000)
+    assert 30 <= size <= 40
+    assert len(asked) <= 3
+
+
+def test_long_runs_are_cut_into_chunks_with_the_same_result():
+    schedule = Schedule(
+        "long",
+        (Phase(num_steps=MAX_CHUNK + 9, step_size=1.0, fidelity=2.0, num_sweeps=2, scale=1.2),),
+    )
+    starts = starts_of(1)
+    calls = []
+    whole = run("fc:0", starts, schedule=schedule, progress=lambda *done: calls.append(done))
+    assert calls[-1] == (MAX_CHUNK + 9, MAX_CHUNK + 9)
+    assert [done for done, _ in calls] == sorted({done for done, _ in calls})
+    pieces = run("fc:0", starts, schedule=schedule, snapshot_every=7)
+    np.testing.assert_array_equal(pieces.images, whole.images)
+    assert list(pieces.snapshots) == list(range(7, MAX_CHUNK + 10, 7))
+    assert not np.array_equal(pieces.snapshots[7], pieces.snapshots[14])
+
+
+def test_snapshots_are_the_images_after_so_many_steps():
+    short = Schedule("short", (dataclasses.replace(SCHEDULE.phases[0], num_steps=5),))
+    whole = run("fc:2", starts_of(1), snapshot_every=5)
+    assert sorted(whole.snapshots) == [5, 10, 15, 20, 25]
+    np.testing.assert_array_equal(
+        whole.snapshots[5], run("fc:2", starts_of(1), schedule=short).images
+    )
+    np.testing.assert_array_equal(whole.snapshots[25], whole.images)
+
+
+def test_an_interruption_comes_through():
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run("fc:0", starts_of(1), progress=interrupt)
+
+
+def test_a_failing_facet_stops_alone():
+    starts = starts_of(3)
+
+    net_starts = NETWORK.preprocessing.to_net_input(jnp.asarray(starts))
+
+    def forward(params, net_input):
+        out = dict(NETWORK.forward(params, net_input))
+        # The second facet's activations are NaN once its image has moved by about 16 grey levels.
+        distance = jnp.max(jnp.abs(net_input - net_starts), axis=(1, 2, 3))
+        spoiled = (distance > 0.25) & jnp.asarray([False, True, False])
+        return {**out, "fc": jnp.where(spoiled[:, None], jnp.nan, out["fc"])}
+
+    network = dataclasses.replace(NETWORK, forward=forward)
+    schedule = make_schedule(num_sweeps=0)
+    schedule = Schedule("flat", schedule.phases[:1])
+    with pytest.warns(FacetStoppedWarning, match=r"facet 1 \(fc:5\) stopped at step \d+ of 12"):
+        result = run(["fc:0", "fc:5", "fc:3"], starts, network=network, schedule=schedule)
+    assert result.stopped_at[1] >= 1
+    assert result.stopped_at[[0, 2]].tolist() == [-1, -1]
+    assert np.isfinite(result.images).all()
+    assert np.isfinite(result.activations[1, : result.stopped_at[1]]).all()
+    assert np.isnan(result.activations[1, result.stopped_at[1]])
+    clean = run(["fc:0", "fc:5", "fc:3"], starts, schedule=schedule)
+    np.testing.assert_allclose(result.images[[0, 2]], clean.images[[0, 2]], atol=0.05)
+
+
+def test_a_vanished_gradient_is_named():
+    def forward(params, net_input):
+        out = dict(NETWORK.forward(params, net_input))
+        return {**out, "conv1": jnp.zeros_like(out["conv1"])}
+
+    network = dataclasses.replace(NETWORK, forward=forward)
+    starts = starts_of(1)
+    with pytest.warns(FacetStoppedWarning, match="stopped at step 0 of 25: its gradient vanished"):
+        result = run("conv1:0", starts, network=network)
+    np.testing.assert_array_equal(result.phase_images[0], starts)
+
+
+def test_another_optimizer_moves_its_state_with_the_canvas():
+    starts = starts_of(2)
+    before = np.asarray(NETWORK.activations(starts)["fc"])[:, 1]
+    momentum = optax.chain(normalize_by_mean_absolute(), optax.trace(decay=0.5))
+    climbed = run("fc:1", starts, optimizer=momentum)
+    descended = run("fc:1", starts, optimizer=optax.chain(momentum, optax.scale(-1.0)))
+    assert (climbed.final_activations > before + 0.3).all()
+    assert (descended.final_activations < before - 0.3).all()
+
+
+def test_a_region_changes_only_itself():
+    unit = "conv1:3@4,4"
+    box = NETWORK.receptive_field(unit)
+    assert box == PixelBox(8, 8, 13, 13)
+    schedule = Schedule("patch", (Phase(num_steps=15, step_size=6.0, fidelity=3.0, num_sweeps=5),))
+    starts = np.full((2, 5, 5, 3), 128.0)
+    result = run(unit, starts, schedule=schedule, region=box)
+    assert result.images.shape == (2, 5, 5, 3)
+    full = np.tile(np.asarray([120.0, 110.0, 100.0], np.float32), (2, SIZE, SIZE, 1))
+    full[:, 8:13, 8:13] = result.images
+    value = NETWORK.activations(full)["conv1"][:, 4, 4, 3]
+    np.testing.assert_allclose(result.final_activations, value, rtol=1e-4)
+    assert (result.final_activations > result.activations[:, 0] + 0.2).all()
+    assert result.top_classes.shape == (2, 0)
+
+
+def test_objectives_other_than_units():
+    mixture = channel_objective("conv2", 1) + 0.5 * unit_objective("fc:2")
+    result = run(mixture, starts_of(1))
+    assert result.labels == ("conv2:1@mean + 0.5 * fc:2@center",)
+    assert result.final_activations[0] > result.activations[0, 0] + 0.2
+
+
+def test_bfloat16_follows_float32():
+    starts = starts_of(2)
+    exact = run("fc:0", starts)
+    rounded = run("fc:0", starts, network=NETWORK.with_precision("bfloat16"))
+    first = np.abs(rounded.activations[:, 0] - exact.activations[:, 0])
+    assert (first < 0.03).all()
+    np.testing.assert_allclose(rounded.final_activations, exact.final_activations, rtol=0.1)
+
+
+def test_raw_keys_are_keys():
+    raw = jax.random.key_data(jax.random.key(3))
+    a = run("fc:0", starts_of(1), raw)
+    np.testing.assert_array_equal(a.images, run("fc:0", starts_of(1), 3).images)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"targets": "fc:99"}, "layer 'fc' has units fc:0 to fc:6"),
+        ({"targets": ["fc:0"]}, "1 targets for 2 start images"),
+        ({"starts": np.zeros((2, 9, 24, 3))}, "9x24 pixels are smaller than the window of 24x24"),
+        ({"starts": np.zeros((2, 24, 24))}, "one or more RGB images"),
+        ({"starts": np.full((2, 24, 24, 3), 300.0)}, r"finite grey levels in \[0, 255\]"),
+        ({"key": jax.random.split(jax.random.key(0), 3)}, r"keys of shape \(3,\) for 2 start"),
+        ({"batch_size": 0}, "batch_size=0 must be at least 1"),
+        ({"snapshot_every": 0}, "snapshot_every=0 must be at least 1"),
+        ({"region": PixelBox(-1, 0, 4, 4)}, "does not lie inside the network's input of 24x24"),
+    ],
+)
+def test_errors_say_what_would_be_right(options, message):
+    with pytest.raises(ValueError, match=message):
+        run(**{"targets": "fc:0", "starts": starts_of(2), **options})
