@@ -1,1 +1,1 @@
-"""."""
+"""Finding facets: codes, top images, maps, clusters, mean images and patches."""

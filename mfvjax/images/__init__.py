@@ -8,6 +8,7 @@ from mfvjax.images.batches import load_images as load_images
 from mfvjax.images.decode import Decoding as Decoding
 from mfvjax.images.decode import UnreadableImageError as UnreadableImageError
 from mfvjax.images.files import FileSource as FileSource
+from mfvjax.images.opening import Imagelike as Imagelike
 from mfvjax.images.opening import open_images as open_images
 from mfvjax.images.resize import ResizeRule as ResizeRule
 from mfvjax.images.sources import ArraySource as ArraySource

@@ -23,10 +23,12 @@ class ImageSource(abc.ABC):
     Attributes:
       names: a stable identifier of each image.
       labels: the class of each image; ``None`` where the source does not know it.
+      decoding: how stored bytes become RGB; ``None`` where nothing is decoded.
     """
 
     names: Sequence[str]
     labels: Sequence[str] | None = None
+    decoding: Decoding | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -62,7 +64,7 @@ class EncodedSource(ImageSource):
     ):
         self.names = names
         self.labels = labels
-        self.decoding = Decoding() if decoding is None else decoding
+        self.decoding: Decoding = Decoding() if decoding is None else decoding
 
     @abc.abstractmethod
     def encoded(self, index: int) -> bytes:
@@ -146,6 +148,7 @@ class SelectedSource(ImageSource):
             if not 0 <= index < len(source):
                 raise IndexError(f"image index {index} is outside the source of {len(source)}")
         self.names = [source.names[index] for index in self.indices]
+        self.decoding = source.decoding
 
     @functools.cached_property
     def labels(self) -> Sequence[str] | None:  # type: ignore[override]

@@ -1,0 +1,172 @@
+"""One pass of the network over the images, from which the codes of any number of units are read."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+
+from mfvjax.facets.reading import (
+    FacetNetwork,
+    UnitRequest,
+    as_arrays,
+    mean_over_places,
+    read_columns,
+    read_units,
+)
+from mfvjax.images import ImageSource, SkippedImage, iterate_batches
+from mfvjax.images.batches import OnError
+from mfvjax.images.resize import ResizeRule
+from mfvjax.preprocess import Preprocessing
+from mfvjax.types import ForwardFn, Params
+
+Layers: TypeAlias = tuple[str, str]
+"""Layer of the unit, layer of the code."""
+Asked: TypeAlias = dict[Layers, tuple[Array, Array]]
+Read: TypeAlias = dict[Layers, tuple[Array, Array, Array]]
+Fetched: TypeAlias = dict[Layers, tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeRequest:
+    """A unit, and the layer whose activations are its images' codes."""
+
+    unit: UnitRequest
+    code_layer: str
+
+    @property
+    def layers(self) -> Layers:
+        """Requests of the same layers are read together."""
+        return self.unit.unit.layer, self.code_layer
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reading:
+    """What was read for one request; row i belongs to image ``indices[i]`` of the source.
+
+    Attributes:
+      codes: requests of one dense code layer share one array.
+      activations: of the unit.
+      places: row-major position where the unit was read.
+      indices: of the images in their source.
+      skipped: images that could not be read.
+    """
+
+    codes: Float[np.ndarray, "images features"]
+    activations: Float[np.ndarray, " images"]
+    places: Int[np.ndarray, " images"]
+    indices: Int[np.ndarray, " images"]
+    skipped: tuple[SkippedImage, ...]
+
+
+def run_pass(
+    network: FacetNetwork,
+    source: ImageSource,
+    requests: Sequence[CodeRequest],
+    *,
+    rule: ResizeRule,
+    batch_size: int,
+    on_error: OnError,
+    num_workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> list[Reading]:
+    """Reads all images once, in batches of one shape, for every request.
+
+    Raises:
+      UnreadableImageError: an image is unreadable and `on_error` is ``"raise"``.
+      ValueError: no image can be read.
+    """
+    groups = _group(requests)
+    asked = {
+        layers: as_arrays([requests[row].unit for row in rows]) for layers, rows in groups.items()
+    }
+    parts: list[Fetched] = []
+    waiting: tuple[Read, int] | None = None
+    indices: list[int] = []
+    skipped: list[SkippedImage] = []
+    for batch in iterate_batches(
+        source,
+        size=rule.size,
+        batch_size=batch_size,
+        resize_shorter=rule.resize_shorter,
+        warp=rule.warp,
+        on_error=on_error,
+        num_workers=num_workers,
+    ):
+        read = _read(
+            network.params,
+            batch.images,
+            asked,
+            forward=network.forward,
+            preprocessing=network.preprocessing,
+        )
+        if waiting is not None:  # fetched while the device is at the next batch
+            parts.append(_fetch(*waiting))
+        waiting = read, batch.count
+        indices.extend(batch.indices.tolist())
+        skipped.extend(batch.skipped)
+        if progress is not None:
+            progress(len(indices) + len(skipped), len(source))
+    if not indices:
+        raise ValueError(f"none of {len(source)} images can be read; the first: {skipped[0]}")
+    if waiting is not None:
+        parts.append(_fetch(*waiting))
+    readings: dict[int, Reading] = {}
+    for layers, rows in groups.items():
+        codes, values, places = (
+            np.concatenate([part[layers][i] for part in parts]) for i in range(3)
+        )
+        for column, row in enumerate(rows):
+            readings[row] = Reading(
+                codes if codes.ndim == 2 else codes[:, column],
+                values[:, column],
+                places[:, column],
+                np.array(indices, np.int64),
+                tuple(skipped),
+            )
+    return [readings[row] for row in range(len(requests))]
+
+
+def _group(requests: Sequence[CodeRequest]) -> dict[Layers, list[int]]:
+    groups: dict[Layers, list[int]] = {}
+    for row, request in enumerate(requests):
+        groups.setdefault(request.layers, []).append(row)
+    return groups
+
+
+@functools.partial(jax.jit, static_argnames=("forward", "preprocessing"))
+def _read(
+    params: Params,
+    images: UInt8[Array, "batch height width 3"],
+    asked: Asked,
+    *,
+    forward: ForwardFn,
+    preprocessing: Preprocessing,
+) -> Read:
+    """Codes, activations and places; layers that nobody asked for are not computed."""
+    activations = forward(params, preprocessing.to_net_input(images.astype(jnp.float32)))
+    out = {}
+    for (unit_layer, code_layer), (channels, places) in asked.items():
+        values, where = read_units(activations[unit_layer], channels, places)
+        code = activations[code_layer]
+        if code_layer == unit_layer and code.ndim > 2:
+            codes = read_columns(code, where)  # (batch, units, channels)
+        else:
+            codes = mean_over_places(code)  # (batch, channels), shared by the units
+        out[unit_layer, code_layer] = (
+            codes.astype(jnp.float32),
+            values.astype(jnp.float32),
+            where,
+        )
+    return out
+
+
+def _fetch(read: Read, count: int) -> Fetched:
+    """The real rows of a batch, on the host."""
+    return jax.tree.map(lambda values: np.asarray(values)[:count], read)

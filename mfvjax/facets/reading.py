@@ -1,0 +1,145 @@
+"""What finding facets needs of a network, and how a layer's units are read from its activations."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from mfvjax.preprocess import Preprocessing
+from mfvjax.types import ForwardFn, LayerInfo, Params, PixelBox, Unit
+
+ANY_PLACE = -1
+"""Stands for the place of a unit whose maximum over all places counts."""
+
+
+@runtime_checkable
+class FacetNetwork(Protocol):
+    """The part of ``mfvjax.network.Network`` that finding facets uses; see there."""
+
+    @property
+    def forward(self) -> ForwardFn:
+        """``(params, net_input) -> {layer: activation}``, pure."""
+
+    @property
+    def params(self) -> Params:
+        """What `forward` takes."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """From images to net inputs."""
+
+    @property
+    def layers(self) -> Mapping[str, LayerInfo]:
+        """Facts of every activation."""
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """``(height, width)`` of the images."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that decides the activations."""
+
+    def resolve(self, unit: Unit | str) -> Unit:
+        """Checks a unit and fills in its position."""
+
+    def code_layer(self, layer: str) -> str:
+        """Where the codes for units of `layer` are read."""
+
+    def receptive_field(self, unit: Unit | str) -> PixelBox:
+        """Pixels that a unit can see, not clipped."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitRequest:
+    """A unit as it was asked for, checked against the network.
+
+    Attributes:
+      unit: with a position only if one was asked for.
+      map_size: ``(rows, columns)`` of the layer's positions, tokens are rows; ``None`` if dense.
+    """
+
+    unit: Unit
+    map_size: tuple[int, int] | None
+
+    @property
+    def place(self) -> int:
+        """Row-major index of the position that was asked for, or `ANY_PLACE`."""
+        if self.unit.position is None or self.map_size is None:
+            return ANY_PLACE
+        return self.unit.position[0] * self.map_size[1] + self.unit.position[1]
+
+
+def request_unit(network: FacetNetwork, unit: Unit | str) -> UnitRequest:
+    """Checks a unit; unlike ``network.resolve``, leaves a position open that was left open.
+
+    Raises:
+      ValueError: the text is no unit, or there is no such layer, index or position.
+    """
+    unit = Unit.parse(unit) if isinstance(unit, str) else unit
+    network.resolve(unit)
+    shape = network.layers[unit.layer].shape
+    if len(shape) == 1:
+        return UnitRequest(unit, None)
+    return UnitRequest(unit, (shape[0], shape[1] if len(shape) == 3 else 1))
+
+
+def as_arrays(requests: Sequence[UnitRequest]) -> tuple[Int[Array, " units"], Int[Array, " units"]]:
+    """Channel and place of each unit; arrays, so that other units need no new compilation."""
+    channels = np.array([request.unit.index for request in requests], np.int32)
+    places = np.array([request.place for request in requests], np.int32)
+    return jnp.asarray(channels), jnp.asarray(places)
+
+
+def as_positions(
+    request: UnitRequest, places: Int[np.ndarray, " images"]
+) -> Int[np.ndarray, "images 2"] | None:
+    """Row-major places as ``(row, column)``; ``None`` for a dense layer."""
+    if request.map_size is None:
+        return None
+    return np.stack(np.divmod(places, request.map_size[1]), axis=1)
+
+
+def read_units(
+    activation: Float[Array, "batch *places channels"],
+    channels: Int[Array, " units"],
+    places: Int[Array, " units"],
+) -> tuple[Float[Array, "batch units"], Int[Array, "batch units"]]:
+    """Activations of some units of a layer, and the place where each was read.
+
+    Args:
+      activation: of a dense layer, a map or a sequence of tokens.
+      channels: index of each unit.
+      places: row-major position of each unit, or `ANY_PLACE` for the maximum over all; of equal
+        maxima the first counts.
+
+    Returns:
+      Activations, and row-major places; 0 for a dense layer.
+    """
+    batch, num_channels = activation.shape[0], activation.shape[-1]
+    chosen = activation.reshape(batch, -1, num_channels)[:, :, channels]
+    highest = jnp.argmax(chosen, axis=1)
+    where = jnp.where(places[None, :] == ANY_PLACE, highest, places[None, :]).astype(jnp.int32)
+    return jnp.take_along_axis(chosen, where[:, None, :], axis=1)[:, 0, :], where
+
+
+def read_columns(
+    activation: Float[Array, "batch *places channels"], where: Int[Array, "batch units"]
+) -> Float[Array, "batch units channels"]:
+    """The vector across all channels at each unit's place."""
+    batch, num_channels = activation.shape[0], activation.shape[-1]
+    columns = activation.reshape(batch, -1, num_channels)
+    return jnp.take_along_axis(columns, where[:, :, None], axis=1)
+
+
+def mean_over_places(
+    activation: Float[Array, "batch *places channels"],
+) -> Float[Array, "batch channels"]:
+    """The mean over the positions of a map or the tokens of a sequence; a dense layer as it is."""
+    batch, num_channels = activation.shape[0], activation.shape[-1]
+    return activation.reshape(batch, -1, num_channels).mean(axis=1)
