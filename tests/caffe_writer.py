@@ -165,3 +165,66 @@ def to_v1_text(text: str) -> str:
     return re.sub(
         r'type: "(\w+)"', lambda m: f"type: {kinds[m[1]]}" if m[1] in kinds else m[0], text
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """A layer of a made-up network: what the definition and the weights file say of it."""
+
+    name: str
+    kind: str
+    bottoms: Sequence[str]
+    tops: Sequence[str]
+    options: Mapping = dataclasses.field(default_factory=dict)
+    blobs: Sequence[np.ndarray] = ()
+
+
+OPTION_FIELDS = {
+    "BatchNorm": "batch_norm_param",
+    "ELU": "elu_param",
+    "InnerProduct": "inner_product_param",
+    "PReLU": "prelu_param",
+}
+"""Names of the messages that hold a type's options where they are more than ``kind_param``."""
+
+
+def prototxt_text(
+    nodes: Sequence[Node], *, dims: Sequence[int] = (1, 3, 8, 8), input_name: str = "data"
+) -> str:
+    """The V2 definition of `nodes` after an input of Caffe's four sizes `dims`."""
+    shape = " ".join(f"dim: {size}" for size in dims)
+    lines = [
+        'name: "made"',
+        f'layer {{ name: "{input_name}" type: "Input" top: "{input_name}"',
+        f"  input_param {{ shape {{ {shape} }} }} }}",
+    ]
+    for node in nodes:
+        names = [f'bottom: "{name}"' for name in node.bottoms]
+        names += [f'top: "{name}"' for name in node.tops]
+        field_name = OPTION_FIELDS.get(node.kind, f"{node.kind.lower()}_param")
+        options = f"{field_name} {{ {_options_text(node.options)} }}" if node.options else ""
+        lines += [f'layer {{ name: "{node.name}" type: "{node.kind}"']
+        lines += [f"  {' '.join(names)} {options} }}"]
+    return "\n".join(lines) + "\n"
+
+
+def _options_text(options: Mapping) -> str:
+    parts = []
+    for key, value in options.items():
+        for entry in value if isinstance(value, list) else [value]:
+            if isinstance(entry, Mapping):
+                parts.append(f"{key} {{ {_options_text(entry)} }}")
+            else:
+                parts.append(f"{key}: {str(entry).lower() if isinstance(entry, bool) else entry}")
+    return " ".join(parts)
+
+
+def write_nodes(
+    folder: pathlib.Path, nodes: Sequence[Node], *, dims: Sequence[int] = (1, 3, 8, 8), **form
+) -> tuple[pathlib.Path, pathlib.Path]:
+    """Writes both files of a made-up network; `form` as of `write_caffemodel`."""
+    prototxt = folder / "made.prototxt"
+    text = prototxt_text(nodes, dims=dims)
+    prototxt.write_text(to_v1_text(text) if form.get("form") == "V1" else text)
+    layers = [Layer(n.name, n.kind, n.blobs, n.bottoms, n.tops) for n in nodes]
+    return prototxt, write_caffemodel(folder / "made.caffemodel", layers, **form)

@@ -7,12 +7,13 @@ Reference: protobuf.dev, "Encoding".
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 MAX_FRAMES = 100_000
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
+@runtime_checkable
 class Bytes(Protocol):
     """Anything that gives bytes by slice: ``bytes``, a ``memoryview``, a file."""
 
