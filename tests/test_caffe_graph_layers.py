@@ -74,7 +74,7 @@ POINTWISE = [
     _on_data("lrn", "LRN", local_size=3, alpha=0.5, beta=0.75),
     _on_data("lrn_power", "LRN", local_size=5, alpha=0.3, beta=0.6, k=2.0),
     _on_data("lrn_within", "LRN", local_size=3, alpha=0.4, norm_region="WITHIN_CHANNEL"),
-    _on_data("norm", "BatchNorm", _random(4), 1 + _random(4) ** 2, np.float32([7]), eps=1e-3),
+    _on_data("norm", "BatchNorm", _random(4), 1 + _random(4) ** 2, np.float32([8]), eps=1e-3),
     _on_data("norm_untrained", "BatchNorm", _random(4), _random(4) ** 2, np.float32([0])),
     _on_data("scale", "Scale", _random(4), 3 + _random(4), bias_term=True),
     _on_data("scale_all", "Scale", _random(4, 9, 11), axis=1, num_axes=-1),
@@ -92,7 +92,7 @@ ONE_AXIS = {"num_axes": 1}
 STRUCTURE = [
     Node("parts", "Slice", ["data"], ["a", "b"]),
     Node("bands", "Slice", ["data"], ["top", "middle", "low"], {"axis": 2, "slice_point": [2, 5]}),
-    Node("old_cut", "Slice", ["data"], ["c", "d"], {"slice_dim": 1, "slice_point": 3}),
+    Node("old_cut", "Slice", ["data"], ["c", "d"], {"slice_dim": 1, "slice_point": [3]}),
     Node("joined", "Concat", ["b", "a", "data"], ["joined"]),
     Node("stacked", "Concat", ["low", "top"], ["stacked"], {"axis": -2}),
     Node("old_join", "Concat", ["a", "c"], ["old_join"], {"concat_dim": 1}),

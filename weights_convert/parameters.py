@@ -40,7 +40,7 @@ def convert_blobs(
         if _bare(blob.shape) != _bare(shape):
             raise ValueError(f"blob {number} has shape {blob.shape}, needs {shape}")
         fitted.append(_to_float32(blob, number).reshape(shape))
-    return {name: np.ascontiguousarray(array) for name, array in convert(fitted).items()}
+    return {name: np.asarray(array, order="C") for name, array in convert(fitted).items()}
 
 
 def _bare(shape: Shape) -> Shape:

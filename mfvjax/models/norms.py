@@ -3,7 +3,13 @@
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
+
+
+def at_least_float32(dtype: DTypeLike) -> DTypeLike:
+    """The type to sum values of `dtype` in: float32 for narrower ones."""
+    return dtype if jnp.dtype(dtype).itemsize >= 4 else jnp.float32
 
 
 def local_response_norm(
@@ -19,7 +25,7 @@ def local_response_norm(
 
     Source: Caffe's ``lrn_layer.cpp``. Differs in: nothing.
     """
-    exact = maps.astype(jnp.promote_types(maps.dtype, jnp.float32))
+    exact = maps.astype(at_least_float32(maps.dtype))
     window = (1, local_size, local_size, 1) if within_channel else (1, 1, 1, local_size)
     half = local_size // 2
     sums = lax.reduce_window(

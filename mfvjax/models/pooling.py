@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from mfvjax.models.norms import at_least_float32
 from mfvjax.models.ops import Pair, Pooling
 
 
@@ -55,7 +56,7 @@ def average_pool(
     plan = Pooling("average", kernel, stride, pad, round_up)
     height, width, _ = maps.shape[1:]
     rows, columns, _ = plan.output_shapes([maps.shape[1:]])[0]
-    exact = maps.astype(jnp.promote_types(maps.dtype, jnp.float32))
+    exact = maps.astype(at_least_float32(maps.dtype))
     sums = _slide(_slide(exact, plan, 1, columns, 0.0, jnp.add), plan, 0, rows, 0.0, jnp.add)
     cells = np.outer(_cells(plan, 0, height, rows), _cells(plan, 1, width, columns))
     weights = jnp.asarray(1 / cells, sums.dtype)[None, :, :, None]
