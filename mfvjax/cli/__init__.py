@@ -12,7 +12,8 @@ import importlib.metadata
 import os
 import pkgutil
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any
 
 import typer
 
@@ -38,7 +39,11 @@ def make_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Runs the command line: exit code 0, 1 for a failure, 2 for wrong usage."""
+    """Runs the command line: exit code 0, 1 for a failure, 2 for wrong usage.
+
+    With ``MFVJAX_TRACEBACK`` set, a failure also shows where it happened.
+    """
+    warnings.showwarning = _show_warning
     try:
         make_app()()
     except BrokenPipeError:  # the reader of our output has seen enough
@@ -50,6 +55,10 @@ def main() -> None:
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"mfvjax: error: {message}", file=sys.stderr)
         sys.exit(1)
+
+
+def _show_warning(message: Warning | str, *about: Any, **more: Any) -> None:
+    print(f"mfvjax: warning: {message}", file=sys.stderr)
 
 
 def _show_version(value: bool) -> None:

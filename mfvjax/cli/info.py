@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from mfvjax.network import Network
+
+_WIDE = 200  # columns where there is no terminal to ask
 
 
 def command(
@@ -63,21 +66,21 @@ def _print_table(facts: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("layer", box=None, header_style="bold")
-    for column in ("shape", "units", "stride", "receptive field"):
-        table.add_column(column, justify="right")
-    table.add_column("code layer")
+    table = Table(box=None, header_style="bold")
+    for column in ("layer", "shape", "units", "stride", "receptive field", "code layer"):
+        is_name = column in ("layer", "code layer")
+        table.add_column(column, justify="left" if is_name else "right", no_wrap=True)
     for layer in facts["layers"]:
         own = layer["code_layer"] == layer["name"]
         table.add_row(
             escape(layer["name"]),
             _times(layer["shape"]),
-            f"{layer['name']}:0-{layer['units'] - 1}",
+            str(layer["units"]),
             _times(layer["stride"]) if layer["stride"] else "",
             _times(layer["receptive_field"]) if layer["receptive_field"] else "whole image",
             "" if own else escape(layer["code_layer"]),
         )
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDE)
     console.print(_summary(facts), markup=False, highlight=False)
     console.print(table)
 
@@ -95,4 +98,4 @@ def _summary(facts: dict[str, Any]) -> str:
 
 
 def _times(sizes: list[int]) -> str:
-    return " x ".join(map(str, sizes))
+    return "x".join(map(str, sizes))

@@ -66,7 +66,9 @@ def fetch(
         return Fetched(target)
     files = _Files(source, progress_of, pause)
     caffemodel = files.get(source.weights, weights, "--from")
-    prototxt = files.get(source.definition, definition, "--prototxt")
+    prototxt = None if definition is None else pathlib.Path(definition)
+    if source.definition is not None:
+        prototxt = files.get(source.definition, definition, "--prototxt")
     names = files.class_names(class_names)
     _convert(source, prototxt, caffemodel, names, target)
     files.clean()
@@ -84,11 +86,9 @@ class _Files:
         self.downloaded: list[pathlib.Path] = []
 
     def get(
-        self, remote: RemoteFile | None, given: str | os.PathLike[str] | None, option: str
-    ) -> pathlib.Path | None:
-        """Path of the verified file; ``None`` if the source needs none."""
-        if remote is None:
-            return None if given is None else pathlib.Path(given)
+        self, remote: RemoteFile, given: str | os.PathLike[str] | None, option: str
+    ) -> pathlib.Path:
+        """Path of the verified file, which `option` of the command line can give."""
         if given is not None:
             return self._given(remote, pathlib.Path(given))
         try:
@@ -145,7 +145,7 @@ class _Files:
 def _convert(
     source: Source,
     prototxt: pathlib.Path | None,
-    caffemodel: pathlib.Path | None,
+    caffemodel: pathlib.Path,
     class_names: Sequence[str] | None,
     target: pathlib.Path,
 ) -> None:
@@ -159,5 +159,12 @@ def _convert(
             prototxt = folder / "deploy.prototxt"
             prototxt.write_text(write_definition(source.name))
         converted = folder / target.name
-        convert(prototxt, caffemodel, converted, class_names=class_names, name=source.name)
+        convert(
+            prototxt,
+            caffemodel,
+            converted,
+            name=source.name,
+            class_names=class_names,
+            ignore_layers=source.ignore_layers,
+        )
         os.replace(converted, target)

@@ -8,6 +8,7 @@ opencv_extra, the others in ``dnn_image_classification_demo.m`` of mexopencv.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 _BERKELEY = "http://dl.caffe.berkeleyvision.org"
 _CAFFE = "https://raw.githubusercontent.com/BVLC/caffe/master/models"
@@ -40,12 +41,14 @@ class Source:
       about: one line for people.
       weights: the ``.caffemodel``.
       definition: the ``.prototxt``; ``None`` where the library writes its own.
+      ignore_layers: patterns of weights that only training used.
     """
 
     name: str
     about: str
     weights: RemoteFile
     definition: RemoteFile | None = None
+    ignore_layers: tuple[str, ...] = ()
 
 
 CLASS_NAMES = RemoteFile(
@@ -70,51 +73,49 @@ def _squeezenet(version: str, weights_sha1: str, definition_sha1: str) -> Source
     )
 
 
-def _berkeley(name: str, file: str, sha1: str, about: str, definition_sha1: str | None) -> Source:
-    definition = None
-    if definition_sha1 is not None:
-        address = f"{_CAFFE}/{file}/deploy.prototxt"
-        definition = RemoteFile("deploy.prototxt", (address,), definition_sha1)
+def _berkeley(name: str, file: str, sha1: str, about: str, **more: Any) -> Source:
     weights = RemoteFile(f"{file}.caffemodel", (f"{_BERKELEY}/{file}.caffemodel",), sha1)
-    return Source(name, about, weights, definition)
+    return Source(name, about, weights, **more)
 
 
-SOURCES: dict[str, Source] = {
-    source.name: source
-    for source in (
-        _berkeley(
-            "caffenet",
-            "bvlc_reference_caffenet",
-            "4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46",
-            "BVLC reference CaffeNet, unrestricted use, 244 MB",
-            None,
-        ),
-        _berkeley(
-            "alexnet",
-            "bvlc_alexnet",
-            "9116a64c0fbe4459d18f4bb6b56d647b63920377",
-            "BVLC AlexNet, unrestricted use, 244 MB",
-            None,
-        ),
-        _berkeley(
-            "googlenet",
-            "bvlc_googlenet",
-            "405fc5acd08a3bb12de8ee5e23a96bec22f08204",
-            "BVLC GoogLeNet, unrestricted use, 54 MB",
+_ALL = (
+    _berkeley(
+        "caffenet",
+        "bvlc_reference_caffenet",
+        "4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46",
+        "BVLC reference CaffeNet, unrestricted use, 244 MB",
+    ),
+    _berkeley(
+        "alexnet",
+        "bvlc_alexnet",
+        "9116a64c0fbe4459d18f4bb6b56d647b63920377",
+        "BVLC AlexNet, unrestricted use, 244 MB",
+    ),
+    _berkeley(
+        "googlenet",
+        "bvlc_googlenet",
+        "405fc5acd08a3bb12de8ee5e23a96bec22f08204",
+        "BVLC GoogLeNet, unrestricted use, 54 MB",
+        definition=RemoteFile(
+            "deploy.prototxt",
+            (f"{_CAFFE}/bvlc_googlenet/deploy.prototxt",),
             "7060345c8012294baa60eeb5901d2d3fd89d75fc",
         ),
-        _squeezenet(
-            "1.1",
-            "3397f026368a45ae236403ccc81cfcbe8ebe1bd0",
-            "c226bbaaa4d83e2a3d3727618091e897e5f2e3aa",
-        ),
-        _squeezenet(
-            "1.0",
-            "579d0beb658e43c45937bf8bb5e4034fea4e1f69",
-            "733249be856b9cd28ce929cd7c41874cf817c3c6",
-        ),
-    )
-}
+        ignore_layers=("loss1/*", "loss2/*"),
+    ),
+    _squeezenet(
+        "1.1",
+        "3397f026368a45ae236403ccc81cfcbe8ebe1bd0",
+        "c226bbaaa4d83e2a3d3727618091e897e5f2e3aa",
+    ),
+    _squeezenet(
+        "1.0",
+        "579d0beb658e43c45937bf8bb5e4034fea4e1f69",
+        "733249be856b9cd28ce929cd7c41874cf817c3c6",
+    ),
+)
+
+SOURCES: dict[str, Source] = {source.name: source for source in _ALL}
 """By name."""
 
 ALIASES = {"squeezenet": "squeezenet_v1.1"}

@@ -61,8 +61,8 @@ class ModelForward:
 
     def result_dtype(self, params: Params) -> Any:
         """Type of the activations."""
-        leaves = jax.tree.leaves(params)
-        return jnp.result_type(jnp.float32, *(leaf.dtype for leaf in leaves[:1]))
+        is_double = any(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(params))
+        return jnp.dtype("float64" if is_double else "float32")
 
     def in_precision(self, compute_dtype: str) -> ModelForward:
         """The same, computed in another precision."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ def from_caffe(
     class_names: Sequence[str] | None = None,
     logits_layer: str | None = None,
     code_layer: str | None = None,
+    ignore_layers: Sequence[str] = (),
 ) -> Network:
     """Reads a network from a Caffe definition and its binary weights.
 
@@ -35,24 +37,30 @@ def from_caffe(
       name: for people; the definition's own name if ``None``.
       preprocessing: if ``None``, BGR minus (104, 117, 123), of the definition's input size.
       class_names: one per class.
-      logits_layer: if ``None`` as `default_logits_layer`.
+      logits_layer: the classes; if ``None`` what the last softmax reads, or the last layer.
       code_layer: describes images of a class; if ``None`` the last layer before the classes.
+      ignore_layers: patterns such as ``"loss1/*"`` of weights that the definition does not use.
 
     Raises:
       ValueError: a file is damaged, unsupported or does not fit the other, the preprocessing has
         another size than the network, or a layer does not exist.
       OSError: a file cannot be read.
     """
-    from weights_convert import read_caffe
+    import weights_convert
+    from weights_convert.convert import logits_layer as find_logits_layer
 
-    spec, arrays = read_caffe(prototxt, caffemodel)
+    prototxt, caffemodel = pathlib.Path(prototxt), pathlib.Path(caffemodel)
+    spec, arrays = weights_convert.read_caffe(prototxt, caffemodel, ignore_layers=ignore_layers)
+    if preprocessing is None:
+        preprocessing = Preprocessing(spec.input_shape[:2], "BGR", CAFFE_IMAGENET.mean)
     return from_graph(
         spec,
         arrays,
-        name=name,
+        architecture="caffe_graph",
+        name=name or spec.name or prototxt.stem,
         preprocessing=preprocessing,
         class_names=class_names,
-        logits_layer=logits_layer,
+        logits_layer=logits_layer or find_logits_layer(spec),
         code_layer=code_layer,
     )
 
@@ -61,11 +69,11 @@ def from_graph(
     spec: GraphSpec,
     arrays: Mapping[str, np.ndarray],
     *,
-    architecture: str = "caffe_graph",
-    name: str | None = None,
-    preprocessing: Preprocessing | None = None,
+    architecture: str,
+    name: str,
+    preprocessing: Preprocessing,
+    logits_layer: str,
     class_names: Sequence[str] | None = None,
-    logits_layer: str | None = None,
     code_layer: str | None = None,
 ) -> Network:
     """Joins a graph and its weights, every one checked.
@@ -73,45 +81,38 @@ def from_graph(
     Args:
       spec: the graph.
       arrays: by ``"layer/parameter"``, in Flax's layout.
-      architecture: the model that computes it.
-      name: as the other options, see `from_caffe`.
-      preprocessing: see `from_caffe`.
-      class_names: see `from_caffe`.
-      logits_layer: see `from_caffe`.
-      code_layer: see `from_caffe`.
+      architecture: the model that computes the graph, a key of `ARCHITECTURES`.
+      name: for people.
+      preprocessing: from RGB images in [0, 255] to the graph's input.
+      logits_layer: the classes.
+      class_names: one per class.
+      code_layer: describes images of a class; if ``None`` the last layer before the classes.
 
     Raises:
-      ValueError: as `from_caffe`; a parameter is missing, unknown, of another shape, not floating
-        point or not finite.
+      ValueError: the architecture is unknown, the graph takes no images or images of another size
+        than `preprocessing` makes; a parameter is missing, unknown, of another shape, not floating
+        point or not finite; or a layer does not exist.
     """
     params = checked_params(parameter_shapes(architecture, spec), arrays)
     height, width, channels = spec.input_shape
     if channels != 3:
-        raise ValueError(f"network {spec.name!r} takes {channels} channels; images have 3")
-    if preprocessing is None:
-        preprocessing = Preprocessing((height, width), "BGR", CAFFE_IMAGENET.mean)
+        raise ValueError(f"network {name!r} takes {channels} channels; images have 3")
     if preprocessing.input_size != (height, width):
         raise ValueError(
-            f"the preprocessing makes images of {preprocessing.input_size}, network "
-            f"{spec.name!r} takes {(height, width)}"
+            f"the preprocessing makes images of {preprocessing.input_size}, network {name!r} "
+            f"takes {(height, width)}"
         )
     return Network(
-        name=name or spec.name,
+        name=name,
         forward=ModelForward(architecture, spec),
         params=params,
         preprocessing=preprocessing,
         layers=graph_layers(spec),
-        logits_layer=logits_layer or default_logits_layer(spec),
+        logits_layer=logits_layer,
         class_names=None if class_names is None else tuple(class_names),
         class_code_layer=code_layer,
-        architecture=spec.to_json(),
+        architecture=f"{architecture} {spec.to_json()}",
     )
-
-
-def default_logits_layer(spec: GraphSpec) -> str:
-    """What the last softmax reads, or the last activation of a graph without one."""
-    softmax = [layer for layer in spec.layers if layer.kind == "Softmax"]
-    return softmax[-1].inputs[0] if softmax else list(spec.blob_shapes())[-1]
 
 
 def checked_params(

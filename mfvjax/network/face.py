@@ -6,12 +6,12 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Num
 
 from mfvjax.network import code_layers, precision, units
 from mfvjax.network.fingerprint import fingerprint
@@ -81,7 +81,7 @@ class Network:
         about = (self.architecture, self.preprocessing.to_json(), self.compute_dtype)
         return fingerprint(about, self.params)
 
-    def read(self, params: Params, images: Float[Array, "batch height width 3"]) -> Activations:
+    def read(self, params: Params, images: Num[Array, "batch height width 3"]) -> Activations:
         """All activations of RGB images in [0, 255]; pure, to be jitted, mapped or differentiated.
 
         Args:
@@ -178,8 +178,8 @@ class Network:
             raise ValueError(f"class {index}: the classes are 0 to {self.num_classes - 1}")
         return self.class_names[index] if self.class_names else f"class {index}"
 
-    def with_precision(self, compute_dtype: Literal["float32", "bfloat16"]) -> Network:
-        """The same network computed in another precision; activations stay float32.
+    def with_precision(self, compute_dtype: str) -> Network:
+        """The same network computed in "float32" or "bfloat16"; activations stay float32.
 
         Parameters are kept as they are and cast inside `forward`, so both share one copy.
 

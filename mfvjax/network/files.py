@@ -52,7 +52,7 @@ def load(path: str | os.PathLike[str]) -> Network:
         raise FileNotFoundError(_not_found(text, file, is_name))
     try:
         return _load_file(file)
-    except (ValueError, safetensors.SafetensorError) as error:
+    except (ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise ValueError(f"{file}: {error}") from error
 
 
