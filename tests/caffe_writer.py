@@ -160,6 +160,7 @@ def to_v1_text(text: str) -> str:
         sizes = re.findall(r"dim: (\d+)", declared[0])
         head = f'input: "{declared[1]}"\n' + "".join(f"input_dim: {size}\n" for size in sizes)
         text = text.replace(declared[0], head)
+    text = re.sub(r"\bparam\s*{[^{}]*}", "blobs_lr: 1", text)
     text = re.sub(r"\blayer\s*{", "layers {", text)
     kinds: Mapping[str, str] = {kind: word for kind, (word, _) in V1_TYPES.items()}
     return re.sub(

@@ -1,0 +1,115 @@
+"""The published networks, through real files in both forms, against OpenCV's Caffe networks."""
+
+import dataclasses
+import pathlib
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mfvjax.models.caffenet import AlexNet, CaffeNet
+from mfvjax.models.graph import GraphSpec
+from tests.caffe_running import forward_of, graph_forward, nested, to_caffe_layout
+from tests.caffe_writer import random_layers, to_v1_text, write_caffemodel
+from weights_convert import read_caffe
+from weights_convert.plan import plan_network
+from weights_convert.prototxt import read_prototxt
+
+WRITTEN_OUT = {"bvlc_reference_caffenet": CaffeNet, "bvlc_alexnet": AlexNet}
+PUBLISHED = [*WRITTEN_OUT, "bvlc_googlenet"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """A published definition with random weights in files of both forms, and what we make of it."""
+
+    name: str
+    files: dict[str, tuple[pathlib.Path, pathlib.Path]]
+    graph: GraphSpec
+    params: dict
+    net_input: np.ndarray
+    activations: dict[str, np.ndarray]
+
+
+def _write_both_forms(definition, folder, seed):
+    graph = plan_network(read_prototxt(definition)).graph
+    layers = random_layers(graph, np.random.default_rng(seed))
+    old = folder / "v1.prototxt"
+    old.write_text(to_v1_text(definition.read_text()))
+    old_weights = write_caffemodel(folder / "v1.caffemodel", layers, form="V1", old_shape=True)
+    return {
+        "V1": (old, old_weights),
+        "V2": (definition, write_caffemodel(folder / "v2.caffemodel", layers)),
+    }
+
+
+@pytest.fixture(scope="module", params=PUBLISHED)
+def case(request, data_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    definition = data_dir / "models" / request.param / "deploy.prototxt"
+    files = _write_both_forms(definition, folder, seed=PUBLISHED.index(request.param))
+    graph, arrays = read_caffe(*files["V1"])
+    new_graph, new_arrays = read_caffe(*files["V2"])
+    assert new_graph == graph
+    assert all(np.array_equal(arrays[name], new_arrays.pop(name)) for name in list(new_arrays))
+    net_input = _net_input(graph)
+    params = nested(arrays)
+    activations = jax.jit(graph_forward(graph))(params, net_input)
+    yield Case(request.param, files, graph, params, net_input, activations)
+    for _, weights in files.values():
+        weights.unlink()
+
+
+def _net_input(graph: GraphSpec) -> np.ndarray:
+    shape = (1, *graph.input_shape)
+    return np.random.default_rng(3).normal(0, 60, shape).astype(np.float32)
+
+
+def _cv2_activations(graph, prototxt, caffemodel, net_input):
+    """Every blob as its last layer leaves it; fusion would skip some of them."""
+    last = {blob: layer.name for layer in graph.layers for blob in layer.outputs}
+    network = cv2.dnn.readNetFromCaffe(str(prototxt), str(caffemodel))
+    network.enableFusion(False)
+    network.enableWinograd(False)
+    network.setInput(to_caffe_layout(net_input))
+    return dict(zip(last, network.forward(list(last.values())), strict=True))
+
+
+def _check_blobs(graph, activations, expected):
+    assert set(activations) == set(expected) == set(graph.blob_shapes())
+    for blob, value in expected.items():
+        largest = np.abs(value).max()
+        assert largest > 0, blob
+        error = np.abs(to_caffe_layout(activations[blob]) - value).max()
+        # float32 sums of a few thousand terms in another order, through up to 60 layers
+        assert error <= 1e-4 * largest, f"{blob}: {error} of {largest}"
+
+
+@pytest.mark.parametrize("form", ["V1", "V2"])
+def test_every_blob_equals_opencv(case, form):
+    expected = _cv2_activations(case.graph, *case.files[form], case.net_input)
+    _check_blobs(case.graph, case.activations, expected)
+
+
+def test_written_out_networks_equal_the_generic_one(case):
+    if case.name not in WRITTEN_OUT:
+        assert case.name == "bvlc_googlenet"  # only as a graph
+        return
+    make = WRITTEN_OUT[case.name]
+    found = jax.jit(forward_of(make))(case.params, case.net_input)
+    assert set(found) == set(case.activations)
+    for blob, value in case.activations.items():
+        np.testing.assert_allclose(found[blob], value, rtol=1e-5, atol=1e-6, err_msg=blob)
+
+
+def test_real_squeezenet_equals_opencv_on_a_photograph(data_dir):
+    folder = data_dir / "models" / "squeezenet_v1.0"
+    files = folder / "deploy.prototxt", folder / "squeezenet_v1.0.caffemodel"
+    graph, arrays = read_caffe(*files)
+    photograph = cv2.imread(str(sorted((data_dir / "images" / "one_per_class").iterdir())[0]))
+    crop = photograph[:227, :227].astype(np.float32) - np.float32([104, 117, 123])
+    net_input = crop[None]
+    activations = jax.jit(graph_forward(graph))(nested(arrays), jnp.asarray(net_input))
+    _check_blobs(graph, activations, _cv2_activations(graph, *files, net_input))
