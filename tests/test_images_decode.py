@@ -194,9 +194,12 @@ def test_broken_exif_leaves_the_pixels():
     assert np.array_equal(decode(encoded), decode(plain))
 
 
-def test_first_frame_of_an_animation():
+@pytest.mark.parametrize("file_format", ["GIF", "MPO", "TIFF", "WEBP"])
+def test_first_of_several_pictures(file_format):
+    """Animations, pages, and the files of phones that hold a second picture (MPO)."""
     frames = [Image.fromarray(np.full((8, 9, 3), level, np.uint8)) for level in (50, 200)]
-    encoded = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    encoded = encode(frames[0], file_format, save_all=True, append_images=frames[1:], **options)
     assert (decode(encoded) == 50).all()
 
 
@@ -258,9 +261,15 @@ def test_the_limit_is_the_calls_and_pillows_own_state_plays_no_role(monkeypatch)
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+GOOD_FILES = [GOOD_JPEG, GOOD_PNG] + [
+    encode(Image.fromarray(smooth_picture()), file_format)
+    for file_format in ("TIFF", "WEBP", "GIF", "BMP", "PPM")
+]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.sampled_from([GOOD_JPEG, GOOD_PNG, encode(Image.fromarray(smooth_picture()), "TIFF")]),
+    st.sampled_from(GOOD_FILES),
     st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=6),
     st.floats(0.01, 1.0),
 )
