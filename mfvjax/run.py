@@ -1,0 +1,118 @@
+"""A finished run: everything that is stored, shown and replayed, as plain NumPy and text.
+
+Nothing here needs JAX, so that a run can be read and its page written on any machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32, Int, UInt8
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RealImages:
+    """The real images whose facets were sought, in their 2-D map; n images.
+
+    Attributes:
+      names: one per image, unique: a path inside the folder, say.
+      activations: ``(n,)``, the unit's activation.
+      map: ``(n, 2)``, the embedding.
+      assignment: ``(n,)``, the facet of each image, from 0.
+      thumbnails: ``(n, t, t, 3)``, small copies, RGB.
+    """
+
+    names: tuple[str, ...]
+    activations: Float32[np.ndarray, " n"]
+    map: Float[np.ndarray, "n 2"]
+    assignment: Int[np.ndarray, " n"]
+    thumbnails: UInt8[np.ndarray, "n t t 3"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FacetRecords:
+    """The facets found among the real images, largest first; k facets, m images shown of each.
+
+    Attributes:
+      sizes: ``(k,)``, images in each cluster.
+      homogeneity: ``(k,)``; see `mfvjax.facets`.
+      centroids: ``(k, 2)`` in the map.
+      nearest: ``(k, m)``, indices of the images nearest to each centroid, nearest first; -1 where a
+        facet has fewer.
+      nearest_images: ``(k, m, h, w, 3)``, those images as the network saw them, RGB; black where
+        `nearest` is -1.
+      mean_images: ``(k, h, w, 3)``, RGB grey levels in [0, 255].
+    """
+
+    sizes: Int[np.ndarray, " k"]
+    homogeneity: Float[np.ndarray, " k"]
+    centroids: Float[np.ndarray, "k 2"]
+    nearest: Int[np.ndarray, "k m"]
+    nearest_images: UInt8[np.ndarray, "k m h w 3"]
+    mean_images: Float32[np.ndarray, "k h w 3"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FacetImages:
+    """The visualization of each facet; S steps, P phases.
+
+    Attributes:
+      images: ``(k, height, width, 3)``, final canvases, RGB grey levels in [0, 255].
+      phase_images: the canvases at the end of each phase, P arrays.
+      phase_ends: steps taken at the end of each phase.
+      activations: ``(k, S)``, the objective at every step, before the step.
+      final_activations: ``(k,)``, of the unit on the center crop of the final image.
+      top_classes: ``(k, c)``, the network's best classes for that crop, best first.
+      top_class_names: the same, named.
+      top_scores: ``(k, c)``, before softmax.
+      stopped_at: ``(k,)``, the step at which a facet stopped early, -1 where it did not.
+    """
+
+    images: Float32[np.ndarray, "k height width 3"]
+    phase_images: tuple[Float32[np.ndarray, "k _ _ 3"], ...]
+    phase_ends: tuple[int, ...]
+    activations: Float32[np.ndarray, "k steps"]
+    final_activations: Float32[np.ndarray, " k"]
+    top_classes: Int[np.ndarray, "k c"]
+    top_class_names: tuple[tuple[str, ...], ...]
+    top_scores: Float32[np.ndarray, "k c"]
+    stopped_at: Int[np.ndarray, " k"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """One unit's facets: the real images, the clusters, the visualizations and their scores.
+
+    Attributes:
+      unit: as text, ``"fc8:945"``.
+      title: what people call the unit: its class name, or the unit itself.
+      network: ``name``, ``fingerprint``, ``input_size``, ``code_layer``.
+      options: everything needed to replay the run; only JSON types.
+      versions: of Python, this package and what it computes with; the device.
+      timings: seconds of each step of the run.
+      real: the images.
+      facets: the clusters.
+      shown: the visualizations.
+      scores: name of a metric -> one value per facet, ``(k,)``; see `mfvjax.metrics` for what each
+        means.
+      summary: name -> one number of the whole run (stability of the clustering, facet recall, ...).
+    """
+
+    unit: str
+    title: str
+    network: dict[str, Any]
+    options: dict[str, Any]
+    versions: dict[str, str]
+    timings: dict[str, float]
+    real: RealImages
+    facets: FacetRecords
+    shown: FacetImages
+    scores: dict[str, Float[np.ndarray, " k"]]
+    summary: dict[str, float]
+
+    @property
+    def num_facets(self) -> int:
+        """k."""
+        return len(self.facets.sizes)
