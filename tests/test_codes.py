@@ -15,12 +15,10 @@ from mfvjax.facets.reading import as_arrays, request_unit
 from mfvjax.images import (
     ArraySource,
     Decoding,
-    ResizeRule,
     SelectedSource,
     UnreadableImageError,
     open_images,
 )
-from mfvjax.network import Network
 from mfvjax.types import Unit
 from tests.exact_network import exact_network, exact_params, slow_activations, small_images
 
@@ -345,36 +343,3 @@ def test_a_killed_write_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         compute_codes(NETWORK, IMAGES, unit="map:1", cache_dir=tmp_path)
     assert cached_files(tmp_path) == []
-
-
-# ---- a real network ----
-
-
-def test_squeezenet(data_dir):
-    """A class unit, a hidden unit and their activations, as the network itself gives them."""
-    folder = data_dir / "models" / "squeezenet_v1.0"
-    network = Network.from_caffe(folder / "deploy.prototxt", folder / "squeezenet_v1.0.caffemodel")
-    source = open_images(data_dir / "images" / "imagenette" / "n03028079")
-    few = SelectedSource(source, range(6))
-    church, hidden = compute_codes(
-        network, few, units=["pool_final:497", "fire5/concat:30"], batch_size=4
-    )
-    assert (church.layer, hidden.layer) == ("fire9/concat", "fire5/concat")
-    assert church.codes.shape == (6, 512)
-    images = np.stack([few.read(index) for index in range(6)])
-    assert images.shape[1:3] == (224, 224)  # smaller than the input: enlarged by the rule
-    rule = ResizeRule(network.input_size)
-    images = np.stack([rule.apply(image) for image in images])
-    layers = ["pool_final", "fire5/concat", "fire9/concat"]
-    real = {name: np.asarray(x) for name, x in network.activations(images, layers).items()}
-    logits = real["pool_final"].reshape(6, -1)[:, 497]
-    # float32 convolutions of another batch size.
-    np.testing.assert_allclose(church.activations, logits, rtol=1e-4)
-    np.testing.assert_allclose(
-        church.codes, real["fire9/concat"].mean((1, 2)), rtol=1e-3, atol=1e-3
-    )
-    maps = real["fire5/concat"]
-    np.testing.assert_allclose(hidden.activations, maps[..., 30].max((1, 2)), rtol=1e-4)
-    for row, (i, j) in enumerate(hidden.positions):
-        np.testing.assert_allclose(hidden.codes[row], maps[row, i, j], rtol=1e-3, atol=1e-3)
-    assert np.linalg.norm(church.codes, axis=1).min() > 1

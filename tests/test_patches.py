@@ -7,7 +7,6 @@ from mfvjax.facets.codes import compute_codes
 from mfvjax.facets.patches import extract_patches, load_patches, mean_color, unit_boxes
 from mfvjax.facets.top import top_images
 from mfvjax.images import open_images
-from mfvjax.network import Network
 from mfvjax.types import PixelBox
 from tests.exact_network import SIZE, exact_network, slow_activations, small_images
 
@@ -143,28 +142,3 @@ def test_the_resize_rule_is_used():
     assert np.array_equal(found[1][0], large[3][4:13, 5:16][3:7, 3:6])
     assert not np.array_equal(found[0], found[1])
     assert not np.array_equal(found[0], found[2])
-
-
-def test_squeezenet_fields(data_dir):
-    """Early fields are small, late ones cover the image; a pixel outside changes nothing."""
-    folder = data_dir / "models" / "squeezenet_v1.0"
-    network = Network.from_caffe(folder / "deploy.prototxt", folder / "squeezenet_v1.0.caffemodel")
-    assert mean_color(network) == (123.0, 117.0, 104.0)
-    source = open_images(data_dir / "images" / "one_per_class")
-    at = np.array([[0, 0], [20, 30]])
-    patches, valid = load_patches(network, source, "fire2/concat:5", np.array([4, 9]), at)
-    height, width = patches.shape[1:3]
-    assert 11 <= height == width <= 31
-    assert valid[1].all()
-    assert not valid[0].all()
-    late, valid = load_patches(network, source, "fire9/concat:5", np.array([4, 9]), at // 4)
-    assert late.shape[1] <= 227
-    images = np.stack([source.read(4)[:227, :227], source.read(4)[:227, :227]])
-    box = unit_boxes(network, "fire2/concat:5", at)[1]
-    images[1] = 255 - images[1]
-    images[1, box.top : box.bottom, box.left : box.right] = images[
-        0, box.top : box.bottom, box.left : box.right
-    ]
-    read = np.asarray(network.activations(images, "fire2/concat")["fire2/concat"])
-    np.testing.assert_allclose(read[1, 20, 30], read[0, 20, 30], rtol=1e-5, atol=1e-4)
-    assert np.abs(read[1, 20, 33] - read[0, 20, 33]).max() > 1

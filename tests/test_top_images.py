@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mfvjax.facets.top import top_images
-from mfvjax.images import ArraySource, SelectedSource, UnreadableImageError, open_images
+from mfvjax.images import ArraySource, SelectedSource, UnreadableImageError
 from mfvjax.network import Network
 from mfvjax.preprocess import Preprocessing
 from mfvjax.types import LayerInfo, Unit
@@ -181,32 +181,3 @@ def test_no_readable_image():
     source = SelectedSource(BreakableSource(IMAGES), [0, 7])
     with pytest.raises(ValueError, match="none of 2 images can be read; the first: 0: it is bro"):
         top_images(NETWORK, source, units=["map:0"], count=1)
-
-
-def test_squeezenet_over_real_photographs(data_dir):
-    """Every channel of one layer and all classes, on few images, against plain activations."""
-    folder = data_dir / "models" / "squeezenet_v1.0"
-    network = Network.from_caffe(folder / "deploy.prototxt", folder / "squeezenet_v1.0.caffemodel")
-    source = open_images(data_dir / "images" / "one_per_class")
-    few = SelectedSource(source, range(0, 1000, 125))
-    units = [Unit("fire5/concat", index) for index in range(256)]
-    units += [Unit("pool_final", index) for index in range(1000)]
-    results = top_images(network, few, units=units, count=3, batch_size=8, resize_shorter=None)
-    images = np.stack([center_crop(few.read(index)) for index in range(8)])
-    read = network.activations(images, ["fire5/concat", "pool_final"])
-    maps = np.asarray(read["fire5/concat"]).reshape(8, -1, 256)
-    table = np.concatenate([maps.max(axis=1), np.asarray(read["pool_final"]).reshape(8, -1)], 1)
-    expected = -np.sort(-table, axis=0)[:3].T
-    found = np.stack([result.activations for result in results])
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
-    side = np.asarray(read["fire5/concat"]).shape[2]
-    for channel in (3, 100):
-        row, column = results[channel].positions[0]
-        image = results[channel].indices[0]
-        at = maps[image, row * side + column, channel]
-        assert at == pytest.approx(float(found[channel, 0]), rel=1e-4)
-
-
-def center_crop(image: np.ndarray) -> np.ndarray:
-    top, left = (image.shape[0] - 227) // 2, (image.shape[1] - 227) // 2
-    return image[top : top + 227, left : left + 227]
