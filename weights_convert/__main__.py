@@ -9,8 +9,7 @@ from mfvjax.class_names import read_class_names
 from mfvjax.preprocess import CAFFE_IMAGENET, Preprocessing
 from weights_convert.convert import convert
 from weights_convert.errors import CaffeWarning
-from weights_convert.plan import plan_network
-from weights_convert.prototxt import read_prototxt
+from weights_convert.plan import plan_prototxt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    height, width, _ = plan_network(read_prototxt(options.prototxt)).graph.input_shape
+    height, width, _ = plan_prototxt(options.prototxt).graph.input_shape
     names = read_class_names(options.class_names) if options.class_names else None
     convert(
         options.prototxt,

@@ -11,7 +11,7 @@ import numpy as np
 
 from mfvjax.models.ops import Shape
 from weights_convert.errors import CaffeFormatError, naming
-from weights_convert.frames import BYTES, Frame, frames
+from weights_convert.frames import BYTES, Frame, FrameWalk
 from weights_convert.kinds import V1_KINDS, V1_WORDS
 from weights_convert.schema import BLOB_FIELDS, message_class
 from weights_convert.textformat import decode
@@ -46,10 +46,11 @@ def read_caffemodel(path: str | pathlib.Path) -> Iterator[WeightLayer]:
         source = _FileBytes(file)
         if source[0:4] == b"\x89HDF":
             raise CaffeFormatError("is an HDF5 file; only binary .caffemodel files are read")
-        for frame in frames(source, 0, size):
+        walk = FrameWalk()
+        for frame in walk.frames(source, 0, size):
             if frame.field in _FORMS and frame.wire == BYTES:
                 with naming(f"the layer at byte {frame.start}"):
-                    layer = _read_layer(source, frame)
+                    layer = _read_layer(source, frame, walk)
                 if layer.blobs:
                     yield layer
 
@@ -65,12 +66,12 @@ class _FileBytes:
         return self._file.read(where.stop - where.start)
 
 
-def _read_layer(source: _FileBytes, frame: Frame) -> WeightLayer:
+def _read_layer(source: _FileBytes, frame: Frame, walk: FrameWalk) -> WeightLayer:
     message_name, blobs_field = _FORMS[frame.field]
     if frame.stop - frame.start > _MAX_LAYER_BYTES:
         raise CaffeFormatError(f"has {frame.stop - frame.start} bytes, more than protobuf reads")
     raw = source[frame.start : frame.stop]
-    _check_frames(raw, blobs_field, is_old=message_name == "V1LayerParameter")
+    _check_frames(raw, blobs_field, walk, is_old=message_name == "V1LayerParameter")
     message = _decode(message_class(message_name), raw)
     del raw
     if message_name == "LayerParameter":
@@ -82,16 +83,16 @@ def _read_layer(source: _FileBytes, frame: Frame) -> WeightLayer:
         return WeightLayer(name, kind, tuple(_blobs(message)))
 
 
-def _check_frames(raw: bytes, blobs_field: int, *, is_old: bool) -> None:
+def _check_frames(raw: bytes, blobs_field: int, walk: FrameWalk, *, is_old: bool) -> None:
     """Refuses what the runtime would drop silently or expand beyond measure."""
-    for field, wire, start, stop in frames(raw, 0, len(raw)):
+    for field, wire, start, stop in walk.frames(raw, 0, len(raw)):
         if is_old and field == 1 and wire == BYTES:
             raise CaffeFormatError(
                 "is in Caffe's oldest form; convert the file with its upgrade_net_proto_binary"
             )
         if field != blobs_field or wire != BYTES:
             continue
-        for inner in frames(raw, start, stop):
+        for inner in walk.frames(raw, start, stop):
             if inner.field in (BLOB_FIELDS["data"], BLOB_FIELDS["double_data"]):
                 if inner.wire != BYTES:
                     raise CaffeFormatError("has a blob whose numbers are not packed")

@@ -9,7 +9,7 @@ Reference: protobuf.dev, "Encoding".
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
-MAX_FRAMES = 100_000
+MAX_FRAMES = 500_000
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
@@ -29,32 +29,43 @@ class Frame(NamedTuple):
     stop: int
 
 
-def frames(source: Bytes, start: int, stop: int) -> Iterator[Frame]:
-    """The fields of the message that fills `source` from `start` to `stop`.
+class FrameWalk:
+    """Walks the messages of one file, and refuses to take more than `MAX_FRAMES` steps in all."""
 
-    Raises:
-      ValueError: a field reaches past the end, is of an unknown wire type, or there are more than
-        `MAX_FRAMES`.
-    """
-    for _ in range(MAX_FRAMES):
-        if start == stop:
-            return
-        head = bytes(source[start : min(start + 20, stop)])
-        tag, used = _varint(head, 0, start)
-        size, field, wire = 0, tag >> 3, tag & 7
-        if wire == VARINT:
-            _, used = _varint(head, used, start)
-        elif wire == BYTES:
-            size, used = _varint(head, used, start)
-        elif wire in (FIXED32, FIXED64):
-            size = 4 if wire == FIXED32 else 8
-        else:
-            raise ValueError(f"is damaged at byte {start}: wire type {wire}")
-        if size > stop - start - used or field == 0:
-            raise ValueError(f"is damaged or cut off: the field at byte {start} does not fit")
-        yield Frame(field, wire, start + used, start + used + size)
-        start += used + size
-    raise ValueError(f"has more than {MAX_FRAMES} fields in one message")
+    def __init__(self) -> None:
+        self._left = MAX_FRAMES
+
+    def frames(self, source: Bytes, start: int, stop: int) -> Iterator[Frame]:
+        """The fields of the message that fills `source` from `start` to `stop`.
+
+        Raises:
+          ValueError: a field reaches past the end, is of an unknown wire type, or there have been
+            more than `MAX_FRAMES` in the file.
+        """
+        while start < stop:
+            frame = _read_frame(source, start, stop)
+            self._left -= 1
+            if self._left < 0:
+                raise ValueError(f"has more than {MAX_FRAMES} fields")
+            yield frame
+            start = frame.stop
+
+
+def _read_frame(source: Bytes, start: int, stop: int) -> Frame:
+    head = bytes(source[start : min(start + 20, stop)])
+    tag, used = _varint(head, 0, start)
+    size, field, wire = 0, tag >> 3, tag & 7
+    if wire == VARINT:
+        _, used = _varint(head, used, start)
+    elif wire == BYTES:
+        size, used = _varint(head, used, start)
+    elif wire in (FIXED32, FIXED64):
+        size = 4 if wire == FIXED32 else 8
+    else:
+        raise ValueError(f"is damaged at byte {start}: wire type {wire}")
+    if size > stop - start - used or field == 0:
+        raise ValueError(f"is damaged or cut off: the field at byte {start} does not fit")
+    return Frame(field, wire, start + used, start + used + size)
 
 
 def _varint(head: bytes, position: int, start: int) -> tuple[int, int]:

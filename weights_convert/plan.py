@@ -1,12 +1,13 @@
 """From the layers of a file to a checked graph."""
 
 import dataclasses
+import pathlib
 
 from mfvjax.models.graph import GraphSpec, LayerSpec
 from mfvjax.models.ops import MAX_SIZE, Op, Shape
 from weights_convert.axes import from_caffe
 from weights_convert.errors import CaffeFormatError, naming
-from weights_convert.prototxt import NetInput, SourceLayer, SourceNet
+from weights_convert.prototxt import NetInput, SourceLayer, SourceNet, read_prototxt
 from weights_convert.rules import plan_operation
 
 
@@ -20,12 +21,24 @@ class PlannedNet:
     inputs: dict[str, tuple[Shape, ...]]
 
 
+def plan_prototxt(path: str | pathlib.Path) -> PlannedNet:
+    """Reads a ``.prototxt`` file and plans its network; errors also name the file.
+
+    Raises:
+      CaffeFormatError: see `read_prototxt` and `plan_network`.
+      OSError: the file cannot be read.
+    """
+    net = read_prototxt(path)
+    with naming(str(path)):
+        return plan_network(net)
+
+
 def plan_network(net: SourceNet) -> PlannedNet:
     """Finds the operation of each layer and the shapes between them.
 
     Raises:
       CaffeFormatError: a layer cannot be computed or does not fit what it reads; the message names
-        it, and the line of the file.
+        it and, where it can, the line of the file.
     """
     source_input = _used_input(net)
     batch, *sizes = source_input.dims
@@ -42,7 +55,8 @@ def plan_network(net: SourceNet) -> PlannedNet:
             shapes.update(zip(source.tops, outputs, strict=True))
         layers.append(LayerSpec(source.name, op, source.bottoms, source.tops))
     height, width, channels = shapes[source_input.name]
-    graph = GraphSpec(net.name, source_input.name, (height, width, channels), tuple(layers))
+    with naming(f"network {net.name!r}"):
+        graph = GraphSpec(net.name, source_input.name, (height, width, channels), tuple(layers))
     return PlannedNet(
         graph,
         {source.name: source for source in net.layers},

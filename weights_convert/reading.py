@@ -11,8 +11,8 @@ from weights_convert.caffemodel import WeightLayer, read_caffemodel
 from weights_convert.errors import CaffeFormatError, naming
 from weights_convert.kinds import is_dropped
 from weights_convert.parameters import convert_blobs
-from weights_convert.plan import PlannedNet, plan_network
-from weights_convert.prototxt import SourceLayer, read_prototxt
+from weights_convert.plan import PlannedNet, plan_prototxt
+from weights_convert.prototxt import SourceLayer
 from weights_convert.rules import RULES
 
 
@@ -40,9 +40,7 @@ def read_caffe(
         file, layer and blob.
       OSError: a file cannot be read.
     """
-    net = read_prototxt(prototxt)
-    with naming(str(prototxt)):
-        planned = plan_network(net)
+    planned = plan_prototxt(prototxt)
     missing = {
         f"{layer}/{name}"
         for layer, shapes in planned.graph.parameter_shapes().items()
@@ -64,11 +62,11 @@ def read_caffe(
     if unused:
         raise CaffeFormatError(
             f"{caffemodel}: has weights of layers that {prototxt} does not have: "
-            f"{', '.join(unused)}; name them in ignore_layers (--ignore-layer) to leave them out"
+            f"{_few(unused)}; name them in ignore_layers (--ignore-layer) to leave them out"
         )
     if missing := missing - set(arrays):
         raise CaffeFormatError(
-            f"{caffemodel}: has no weights for {', '.join(sorted(missing))} of {prototxt}"
+            f"{caffemodel}: has no weights for {_few(sorted(missing))} of {prototxt}"
         )
     return planned.graph, arrays
 
@@ -85,6 +83,10 @@ def _convert_layer(planned: PlannedNet, layer: WeightLayer) -> dict[str, np.ndar
         is_transposed=_is_transposed(source),
     )
     return {f"{layer.name}/{name}": array for name, array in converted.items()}
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _is_transposed(source: SourceLayer) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from mfvjax.models.ops.base import Field, Op
 from mfvjax.models.ops.checks import (
+    MAX_SIZE,
     Pair,
     Shape,
     check_flag,
@@ -29,6 +30,8 @@ def _slide(field: Field, extent: Pair, stride: Pair, pad: Pair) -> Field:
         ),
         strict=True,
     )
+    if max(*size, *step) > MAX_SIZE:
+        return None  # beyond any image
     return ReceptiveField(size, step, start)
 
 
