@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 
-_WORDNET_ID = re.compile(r"n\d{8}\s+")
+_WORDNET_ID = re.compile(r"n\d{8}(\s+|$)")
 
 
 def read_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def main() -> None:
     """
     warnings.showwarning = _show_warning
     try:
-        make_app()()
+        make_app()(prog_name="mfvjax")
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -61,10 +61,11 @@ def _show_warning(message: Warning | str, *about: Any, **more: Any) -> None:
     print(f"mfvjax: warning: {message}", file=sys.stderr)
 
 
-def _show_version(value: bool) -> None:
-    if value:
+def _show_version(wanted: bool) -> bool:
+    if wanted:
         typer.echo(f"mfvjax {importlib.metadata.version('mfvjax')}")
         raise typer.Exit
+    return wanted
 
 
 def _global_options(

@@ -9,7 +9,12 @@ _CONVOLUTIONS = (  # features, kernel, stride, pad, groups
     (384, 3, 1, 1, 2),
     (256, 3, 1, 1, 2),
 )
-_REDUCED = {1: True, 2: True, 5: False}  # pooled after these convolutions; whether normalized too
+_REDUCTIONS = {1: ("Pooling", "LRN"), 2: ("Pooling", "LRN"), 5: ("Pooling",)}  # after them
+_NAMES = {"Pooling": "pool", "LRN": "norm"}
+_OPTIONS = {
+    "Pooling": "pooling_param { pool: MAX kernel_size: 3 stride: 2 }",
+    "LRN": "lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 }",
+}
 
 
 def write_definition(name: str) -> str:
@@ -30,49 +35,27 @@ def write_definition(name: str) -> str:
     blob = "data"
     for number, (features, kernel, stride, pad, groups) in enumerate(_CONVOLUTIONS, start=1):
         options = f"num_output: {features} kernel_size: {kernel} stride: {stride} pad: {pad}"
-        blob = _add(
-            lines, "Convolution", f"conv{number}", blob, f"{options} group: {groups}", relu=True
-        )
-        for kind in _reductions(number, normalize_first=name == "alexnet"):
-            blob = _REDUCE[kind](lines, number, blob)
-    for number in (6, 7):
-        blob = _add(lines, "InnerProduct", f"fc{number}", blob, "num_output: 4096", relu=True)
-    blob = _add(lines, "InnerProduct", "fc8", blob, "num_output: 1000")
-    lines.append(_layer("Softmax", "prob", blob, "prob"))
+        field = f"convolution_param {{ {options} group: {groups} }}"
+        blob = _add(lines, "Convolution", f"conv{number}", blob, field)
+        _add(lines, "ReLU", f"relu{number}", blob, top=blob)
+        steps = _REDUCTIONS.get(number, ())
+        for kind in steps[::-1] if name == "alexnet" else steps:
+            blob = _add(lines, kind, f"{_NAMES[kind]}{number}", blob, _OPTIONS[kind])
+    for number, outputs in ((6, 4096), (7, 4096), (8, 1000)):
+        field = f"inner_product_param {{ num_output: {outputs} }}"
+        blob = _add(lines, "InnerProduct", f"fc{number}", blob, field)
+        for kind in ("ReLU", "Dropout") if number < 8 else ():
+            _add(lines, kind, f"{kind.lower()}{number}", blob, top=blob)
+    _add(lines, "Softmax", "prob", blob)
     return "\n".join(lines) + "\n"
 
 
-def _reductions(number: int, *, normalize_first: bool) -> list[str]:
-    if number not in _REDUCED:
-        return []
-    steps = ["pool", "norm"] if _REDUCED[number] else ["pool"]
-    return steps[::-1] if normalize_first else steps
-
-
-def _layer(kind: str, name: str, bottom: str, top: str, options: str = "") -> str:
-    return f'layer {{ name: "{name}" type: "{kind}" bottom: "{bottom}" top: "{top}" {options} }}'
-
-
 def _add(
-    lines: list[str], kind: str, name: str, bottom: str, options: str, *, relu: bool = False
+    lines: list[str], kind: str, name: str, bottom: str, options: str = "", *, top: str = ""
 ) -> str:
-    field = {"Convolution": "convolution_param", "InnerProduct": "inner_product_param"}[kind]
-    lines.append(_layer(kind, name, bottom, name, f"{field} {{ {options} }}"))
-    if relu:
-        lines.append(_layer("ReLU", f"relu_{name}", name, name))
-    return name
-
-
-def _pool(lines: list[str], number: int, bottom: str) -> str:
-    options = "pooling_param { pool: MAX kernel_size: 3 stride: 2 }"
-    lines.append(_layer("Pooling", f"pool{number}", bottom, f"pool{number}", options))
-    return f"pool{number}"
-
-
-def _norm(lines: list[str], number: int, bottom: str) -> str:
-    options = "lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 }"
-    lines.append(_layer("LRN", f"norm{number}", bottom, f"norm{number}", options))
-    return f"norm{number}"
-
-
-_REDUCE = {"pool": _pool, "norm": _norm}
+    """Adds a layer, and returns the activation it writes."""
+    top = top or name
+    lines.append(
+        f'layer {{ name: "{name}" type: "{kind}" bottom: "{bottom}" top: "{top}" {options} }}'
+    )
+    return top
