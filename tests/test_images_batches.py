@@ -183,6 +183,12 @@ def test_wrong_options_are_told_at_once(options, message):
         iterate_batches(SlowSource(3), **options)
 
 
+@pytest.mark.parametrize("index", [-1, 3])
+def test_indices_outside_the_source(index):
+    with pytest.raises(IndexError, match=f"image index {index} is outside the source of 3 images"):
+        load_images(SlowSource(3), [0, index], size=(4, 4))
+
+
 def test_wrong_on_error_is_told():
     function = getattr(iterate_batches, "__wrapped__", iterate_batches)
     with pytest.raises(ValueError, match="on_error must be 'skip' or 'raise', not 'ignore'"):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, TypeAlias
 
@@ -14,7 +15,7 @@ from jaxtyping import Int, UInt8
 
 from mfvjax.images.decode import UnreadableImageError
 from mfvjax.images.resize import ResizeRule, ResizeShorter
-from mfvjax.images.sources import ImageSource
+from mfvjax.images.sources import ImageSource, checked_indices
 
 OnError: TypeAlias = Literal["skip", "raise"]
 
@@ -98,6 +99,7 @@ def iterate_batches(
       num_workers: decoding threads; the number of processors, at most 16, unless given.
 
     Raises:
+      IndexError: an index is outside the source.
       UnreadableImageError: an image is unreadable and `on_error` is ``"raise"``.
       ValueError: a number is below 1, `on_error` is neither, or the rule is not possible.
     """
@@ -107,7 +109,7 @@ def iterate_batches(
     if batch_size < 1 or num_workers < 1:
         raise ValueError(f"batch_size={batch_size} and num_workers={num_workers} must be >= 1")
     rule = ResizeRule(size, resize_shorter, warp)
-    chosen = range(len(source)) if indices is None else [int(index) for index in indices]
+    chosen = range(len(source)) if indices is None else checked_indices(source, indices)
     return _iterate(source, rule, chosen, batch_size, on_error, num_workers)
 
 
@@ -133,6 +135,7 @@ def load_images(
       num_workers: decoding threads; see `iterate_batches`.
 
     Raises:
+      IndexError: an index is outside the source.
       UnreadableImageError: an image is unreadable and `on_error` is ``"raise"``.
       ValueError: as `iterate_batches`.
     """
@@ -177,23 +180,26 @@ def _iterate(
             values.clear()  # type: ignore[attr-defined]
         return done
 
-    for index, result in _read_ahead(source, rule, chosen, 2 * batch_size, num_workers):
-        if isinstance(result, UnreadableImageError):
-            if on_error == "raise":
-                raise result
-            skipped.append(SkippedImage(index, result.name, result.reason))
-            continue
-        images.append(result)
-        indices.append(index)
-        if len(images) == batch_size:
-            yield finish()
+    # Closed at once, not at some later time, when the caller stops or an image is refused.
+    crops = _read_ahead(source, rule, chosen, 2 * batch_size, num_workers)
+    with contextlib.closing(crops):
+        for index, result in crops:
+            if isinstance(result, UnreadableImageError):
+                if on_error == "raise":
+                    raise result
+                skipped.append(SkippedImage(index, result.name, result.reason))
+                continue
+            images.append(result)
+            indices.append(index)
+            if len(images) == batch_size:
+                yield finish()
     if images or skipped:
         yield finish()
 
 
 def _read_ahead(
     source: ImageSource, rule: ResizeRule, chosen: Sequence[int], ahead: int, num_workers: int
-) -> Iterator[tuple[int, np.ndarray | UnreadableImageError]]:
+) -> Generator[tuple[int, np.ndarray | UnreadableImageError], None, None]:
     """Yields crops, or why there is none, in order; at most `ahead` are waiting or under way."""
 
     def read(index: int) -> np.ndarray | UnreadableImageError:

@@ -50,6 +50,19 @@ class ImageSource(abc.ABC):
         """
 
 
+def checked_indices(source: ImageSource, indices: Sequence[int] | np.ndarray) -> list[int]:
+    """`indices` as plain numbers.
+
+    Raises:
+      IndexError: one is negative, or not below the number of images.
+    """
+    numbers = [int(index) for index in indices]
+    for index in numbers:
+        if not 0 <= index < len(source):
+            raise IndexError(f"image index {index} is outside the source of {len(source)} images")
+    return numbers
+
+
 class EncodedSource(ImageSource):
     """Base of sources that hold encoded images.
 
@@ -143,10 +156,7 @@ class SelectedSource(ImageSource):
 
     def __init__(self, source: ImageSource, indices: Sequence[int] | np.ndarray):
         self.source = source
-        self.indices = [int(index) for index in indices]
-        for index in self.indices:
-            if not 0 <= index < len(source):
-                raise IndexError(f"image index {index} is outside the source of {len(source)}")
+        self.indices = checked_indices(source, indices)
         self.names = [source.names[index] for index in self.indices]
         self.decoding = source.decoding
 
