@@ -1,0 +1,35 @@
+"""The run folder: a finished run on disk, written whole or not at all, and read back exactly.
+
+Format ``mfvjax-run``, version 1. A folder holds:
+
+* ``run.json``: text (UTF-8, strict JSON). ``format``, ``version``, ``unit``, ``title``,
+  ``network``, ``options``, ``versions``, ``timings``, ``summary``, ``scores`` (name -> one number
+  per facet), ``real.names`` (of the images, in the order of the arrays), ``shown.phase_ends``,
+  ``shown.top_class_names``, and ``files``: for every file below its ``bytes`` and ``sha256``.
+  Numbers that JSON cannot write are the strings "NaN", "Infinity" and "-Infinity".
+* ``arrays.npz``: the arrays of `mfvjax.run.Run`, as ``real.map``, ``facets.sizes``,
+  ``shown.phase_images.1`` and so on; nothing pickled. Float images are stored as the four bytes of
+  their little-endian float32 values, one plane after another, which packs a sixth tighter: for
+  ``planes = arrays["shown.images.planes"]`` the images are
+  ``np.moveaxis(planes, 0, -1).copy().view("<f4")[..., 0]``. ``shown.images`` is left out where it
+  equals the last of ``shown.phase_images``.
+* ``facets/01.png`` the visualization of the first facet, ``facets/01_mean.png`` its mean image,
+  ``facets/01_phase1.png`` the canvas at the end of each phase but the last: rounded, for people.
+* ``nearest/01_01.png``: the real images nearest to the first facet's centroid, nearest first. These
+  are the record: `load_run` reads them.
+
+Anything else in the folder, a page or figures, is made from the run, can be made again, and is not
+listed. Fields are only ever added within a version.
+"""
+
+from mfvjax.store.errors import DamagedRunError as DamagedRunError
+from mfvjax.store.errors import NotARunError as NotARunError
+from mfvjax.store.errors import RunExistsError as RunExistsError
+from mfvjax.store.errors import RunWriteError as RunWriteError
+from mfvjax.store.errors import UnknownVersionError as UnknownVersionError
+from mfvjax.store.publish import open_run_folder as open_run_folder
+from mfvjax.store.read import is_finished as is_finished
+from mfvjax.store.read import load_run as load_run
+from mfvjax.store.read import read_header as read_header
+from mfvjax.store.write import save_run as save_run
+from mfvjax.store.write import write_run as write_run

@@ -1,0 +1,143 @@
+"""``run.json``: what of a run is text and numbers for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mfvjax.run import Run
+from mfvjax.store.errors import DamagedRunError, NotARunError, UnknownVersionError
+
+RUN_JSON = "run.json"
+FORMAT = "mfvjax-run"
+VERSION = 1
+_TEXT = ("unit", "title", "network", "options", "versions")
+_NUMBERS = ("timings", "summary")
+_KEYS = {*_TEXT, *_NUMBERS, "scores", "real", "shown", "files"}
+
+
+def header_of(run: Run, files: dict[str, dict[str, Any]]) -> bytes:
+    """The bytes of ``run.json`` for a run whose other files are recorded in `files`.
+
+    Raises:
+      ValueError: something in the run that must be text or numbers is not.
+    """
+    header = {"format": FORMAT, "version": VERSION}
+    header |= {name: _plain(getattr(run, name), name) for name in _TEXT}
+    header |= {name: _numbers(getattr(run, name)) for name in _NUMBERS}
+    header["scores"] = {name: list(map(_number, values)) for name, values in run.scores.items()}
+    header["real"] = {"names": list(run.real.names)}
+    header["shown"] = {
+        "phase_ends": list(run.shown.phase_ends),
+        "top_class_names": [list(names) for names in run.shown.top_class_names],
+    }
+    header["files"] = files
+    try:
+        return _text(header, ensure_ascii=False)
+    except UnicodeEncodeError:  # a file name that is not text on this system
+        return _text(header, ensure_ascii=True)
+
+
+def read_header(folder: pathlib.Path) -> dict[str, Any]:
+    """``run.json`` of a run folder, checked for its format and version, not for its files.
+
+    Raises:
+      NotARunError: there is none, or it is of something else.
+      UnknownVersionError: a version that this package does not read.
+      DamagedRunError: it cannot be parsed, or lacks an entry.
+    """
+    path = folder / RUN_JSON
+    header = _parse(path)
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise NotARunError(f"{path} is not of a run: its format is not {FORMAT!r}")
+    if header.get("version") != VERSION:
+        raise UnknownVersionError(
+            f"{path} has version {header.get('version')!r} of the format; this mfvjax reads "
+            f"version {VERSION}: a newer mfvjax may be needed"
+        )
+    missing = sorted(_KEYS - header.keys())
+    if missing:
+        raise DamagedRunError(f"{path} is damaged: it lacks {', '.join(missing)}")
+    _check_files(path, header["files"])
+    return header
+
+
+def is_run(folder: pathlib.Path) -> bool:
+    """Whether the folder holds a run of any version, whole or damaged."""
+    try:
+        header = _parse(folder / RUN_JSON)
+    except (NotARunError, DamagedRunError):
+        return False
+    return isinstance(header, dict) and header.get("format") == FORMAT
+
+
+def fields_of(header: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `Run` that ``run.json`` holds by itself."""
+    fields = {name: header[name] for name in _TEXT}
+    for name in _NUMBERS:
+        fields[name] = {key: float(value) for key, value in header[name].items()}
+    fields["scores"] = {
+        name: np.array([float(value) for value in values], np.float64)
+        for name, values in header["scores"].items()
+    }
+    return fields
+
+
+def _parse(path: pathlib.Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotARunError(f"{path.parent} holds no run: it has no {RUN_JSON}") from None
+    except UnicodeDecodeError as error:
+        raise DamagedRunError(f"{path} is damaged: it is not UTF-8 text ({error})") from error
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DamagedRunError(f"{path} is damaged: it is not JSON ({error})") from error
+
+
+def _check_files(path: pathlib.Path, files: Any) -> None:
+    """Refuses names that reach outside the run folder: a run may come from anywhere."""
+    if not isinstance(files, dict):
+        raise DamagedRunError(f"{path} is damaged: its files are not listed by name")
+    for name, entry in files.items():
+        parts = pathlib.PurePosixPath(name)
+        if parts.is_absolute() or ".." in parts.parts or "\\" in name:
+            raise DamagedRunError(f"{path} is damaged: {name!r} is not a file of the run")
+        if not isinstance(entry, dict) or not {"bytes", "sha256"} <= entry.keys():
+            raise DamagedRunError(f"{path} is damaged: size and hash of {name!r} are missing")
+
+
+def _text(header: dict[str, Any], *, ensure_ascii: bool) -> bytes:
+    text = json.dumps(header, indent=1, ensure_ascii=ensure_ascii, allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def _numbers(values: Mapping[str, float]) -> dict[str, float | str]:
+    return {name: _number(value) for name, value in values.items()}
+
+
+def _number(value: float) -> float | str:
+    """A number, or the word for one that JSON cannot write; `float` reads both."""
+    number = float(value)
+    if math.isnan(number):
+        return "NaN"
+    return number if math.isfinite(number) else f"{'-' if number < 0 else ''}Infinity"
+
+
+def _plain(value: Any, where: str) -> Any:
+    """JSON types only, so that what is read is what was written; tuples become lists."""
+    if value is None or isinstance(value, bool | str | int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+    raise ValueError(f"run.{where} cannot be stored: {value!r} is not of a JSON type")

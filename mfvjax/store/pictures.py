@@ -1,0 +1,32 @@
+"""PNG files: bytes of a picture and back."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from jaxtyping import Real, UInt8
+
+
+def png(image: Real[np.ndarray, "h w 3"]) -> bytes:
+    """The picture of an image, its grey levels rounded to [0, 255]; what is not finite is black."""
+    from PIL import Image
+
+    levels = np.rint(np.nan_to_num(image, nan=0, posinf=0, neginf=0).clip(0, 255)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(levels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def read_png(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
+    """The pixels of an RGB picture.
+
+    Raises:
+      ValueError: the bytes are not a PNG of that kind.
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        if image.mode != "RGB":
+            raise ValueError(f"a picture of mode {image.mode}, not RGB")
+        return np.array(image)

@@ -1,0 +1,102 @@
+"""From a run folder back to the run."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from mfvjax.run import FacetImages, FacetRecords, RealImages, Run
+from mfvjax.store import claims, header
+from mfvjax.store.arrays import unpack
+from mfvjax.store.errors import DamagedRunError, NotARunError, UnknownVersionError
+from mfvjax.store.files import has_size, read_recorded
+from mfvjax.store.names import ARRAYS, array_fields, nearest_file, phase_key
+from mfvjax.store.pictures import read_png
+
+
+def load_run(folder: str | os.PathLike[str]) -> Run:
+    """Reads a finished run, every file of it checked against its recorded hash.
+
+    Raises:
+      NotARunError: `folder` is missing, is a file, or holds no run.
+      DamagedRunError: a file of the run is missing or was changed; the message names it.
+      UnknownVersionError: written in a version of the format that this package does not read.
+    """
+    path = pathlib.Path(folder)
+    head = read_header(path)
+    data = {name: read_recorded(path, name, entry) for name, entry in head["files"].items()}
+    try:
+        return _build(head, data)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DamagedRunError(f"{path} is damaged: {error!r}") from error
+
+
+def read_header(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """``run.json`` of a run as a dictionary: title, scores, names, but no array is read.
+
+    Raises: as `load_run`, except that the other files are not looked at.
+    """
+    path = pathlib.Path(folder)
+    if not path.exists():
+        raise NotARunError(f"{path} does not exist{_set_aside(path)}")
+    if not path.is_dir():
+        raise NotARunError(f"{path} is a file, not a run folder")
+    return header.read_header(path)
+
+
+def is_finished(folder: str | os.PathLike[str]) -> bool:
+    """Whether a whole run is at `folder`: one that this package reads, with every file as long as
+    it was written. Cheap: no file but ``run.json`` is read, so hashes are left to `load_run`."""
+    path = pathlib.Path(folder)
+    try:
+        for name, entry in read_header(path)["files"].items():
+            has_size(path / name, entry)
+    except (NotARunError, DamagedRunError, UnknownVersionError):
+        return False
+    return True
+
+
+def _set_aside(path: pathlib.Path) -> str:
+    """What a process killed in the middle of replacing this run has left, in words."""
+    target = pathlib.Path(os.path.realpath(path))
+    for former in filter(is_finished, claims.siblings(target, claims.REPLACED)):
+        return (
+            f": a process was about to replace the run there. The former run is whole in {former}; "
+            "rename it back, or save again, which does the same first"
+        )
+    return ""
+
+
+def _build(head: dict[str, Any], data: dict[str, bytes]) -> Run:
+    arrays = unpack(data[ARRAYS])
+    shown = head["shown"]
+    num_phases = len(shown["phase_ends"])
+    phases = tuple(arrays[phase_key(phase)] for phase in range(1, num_phases + 1))
+    if "shown.images" not in arrays:
+        arrays["shown.images"] = phases[-1]
+    parts: dict[str, dict[str, Any]] = {"real": {}, "facets": {}, "shown": {}}
+    for part, name in array_fields():
+        parts[part][name] = arrays[f"{part}.{name}"]
+    return Run(
+        **header.fields_of(head),
+        real=RealImages(names=tuple(head["real"]["names"]), **parts["real"]),
+        facets=FacetRecords(nearest_images=_nearest(parts["facets"], data), **parts["facets"]),
+        shown=FacetImages(
+            phase_images=phases,
+            phase_ends=tuple(shown["phase_ends"]),
+            top_class_names=tuple(tuple(names) for names in shown["top_class_names"]),
+            **parts["shown"],
+        ),
+    )
+
+
+def _nearest(facets: dict[str, np.ndarray], data: dict[str, bytes]) -> np.ndarray:
+    """``(k, m, h, w, 3)``, from their pictures; black where a facet has no such image."""
+    nearest, means = facets["nearest"], facets["mean_images"]
+    images = np.zeros((*nearest.shape, *means.shape[1:]), np.uint8)
+    for facet, rank in np.argwhere(nearest >= 0):
+        images[facet, rank] = read_png(data[nearest_file(facet, rank)])
+    return images

@@ -1,0 +1,90 @@
+"""From a run to the files of its folder."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from mfvjax.run import Run
+from mfvjax.store.arrays import pack
+from mfvjax.store.errors import FULL, explain
+from mfvjax.store.files import record, write_file
+from mfvjax.store.header import RUN_JSON, header_of
+from mfvjax.store.names import ARRAYS, array_fields, facet_file, nearest_file, phase_key
+from mfvjax.store.pictures import png
+from mfvjax.store.publish import open_run_folder
+
+
+def save_run(run: Run, folder: str | os.PathLike[str], *, overwrite: bool = False) -> pathlib.Path:
+    """Writes a run folder, whole or not at all; see `open_run_folder` and the package's format.
+
+    Args:
+      run: `load_run` gives it back exactly; scores come back as float64, tuples in
+        `Run.network` and `Run.options` as lists.
+      folder: must not exist, or be empty, or hold a run if `overwrite`.
+      overwrite: replace a run that is there.
+
+    Returns: `folder` as a path.
+
+    Raises: as `open_run_folder` and `write_run`.
+    """
+    with open_run_folder(folder, overwrite=overwrite) as temporary:
+        write_run(run, temporary)
+    return pathlib.Path(folder)
+
+
+def write_run(run: Run, folder: pathlib.Path) -> None:
+    """Writes the files of a run into a folder that `open_run_folder` gave, ``run.json`` last.
+
+    Raises:
+      ValueError: the run holds what cannot be stored: other than JSON types among its options,
+        or nearest images that are not black where there are none.
+      RunWriteError: no space left; the message says how much the run takes.
+    """
+    blobs = {ARRAYS: pack(_arrays(run)), **dict(_pictures(run))}
+    blobs[RUN_JSON] = header_of(run, {name: record(data) for name, data in blobs.items()})
+    try:
+        for name, data in blobs.items():
+            write_file(folder / name, data)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        needed = sum(map(len, blobs.values()))
+        raise explain(error, folder.parent, needed=needed) from error
+
+
+def _arrays(run: Run) -> dict[str, np.ndarray]:
+    arrays = {f"{part}.{name}": getattr(getattr(run, part), name) for part, name in array_fields()}
+    for phase, images in enumerate(run.shown.phase_images, 1):
+        arrays[phase_key(phase)] = images
+    if _ends_with_last_phase(run):
+        del arrays["shown.images"]
+    return arrays
+
+
+def _pictures(run: Run) -> Iterator[tuple[str, bytes]]:
+    phases = run.shown.phase_images[:-1] if _ends_with_last_phase(run) else run.shown.phase_images
+    for facet in range(run.num_facets):
+        yield facet_file(facet), png(run.shown.images[facet])
+        yield facet_file(facet, "mean"), png(run.facets.mean_images[facet])
+        for phase, images in enumerate(phases, 1):
+            yield facet_file(facet, f"phase{phase}"), png(images[facet])
+        for rank, index in enumerate(run.facets.nearest[facet]):
+            image = run.facets.nearest_images[facet, rank]
+            if index >= 0:
+                yield nearest_file(facet, rank), png(image)
+            elif image.any():
+                raise ValueError(
+                    f"nearest_images[{facet}, {rank}] must be black: nearest[{facet}, {rank}] is -1"
+                )
+
+
+def _ends_with_last_phase(run: Run) -> bool:
+    """Whether the final images are, bit for bit, those at the end of the last phase."""
+    if not run.shown.phase_images:
+        return False
+    last, images = run.shown.phase_images[-1], run.shown.images
+    return last.shape == images.shape and last.tobytes() == images.tobytes()
