@@ -1,7 +1,7 @@
 """Small photograph-like pictures whose class and facet are known, as many as you like.
 
-The ground truth of the demo, the tests and the bundled network: every class has one to six facets that
-differ in what is seen and in its colors.
+The ground truth of the demo, the tests and the bundled network: every class has one to six facets
+that differ in what is seen and in its colors.
 """
 
 from mfvjax.facetworld.catalog import CLASSES as CLASSES

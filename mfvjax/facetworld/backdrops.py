@@ -43,7 +43,7 @@ def blue_sky(canvas: Canvas, *, level: float = 0.2, amount: float | None = None)
 
 
 def below(canvas: Canvas, level: float) -> tuple[Plane, Plane]:
-    """Coverage of the ground below `level`, and its nearness: 0 at the horizon, 1 at the lower edge."""
+    """Coverage of the ground below `level`, and its nearness: 0 far, 1 at the lower edge."""
     return canvas.cover(level - canvas.y), np.clip((canvas.y - level) / (1.15 - level), 0, 1)
 
 
@@ -107,8 +107,8 @@ def planks(
     board = np.floor(place).astype(int)
     tints = canvas.rng.normal(0, 0.16, 64).astype(np.float32)[board % 64]
     grain = noise(canvas, 22, 1.6, octaves=2) if upright else noise(canvas, 1.6, 22, octaves=2)
-    edge = np.abs(place - board - 0.5)
-    color = color * np.exp(tints + 0.16 * grain - 1.6 * ramp(edge, 0.46, 0.5))
+    gap = ramp(shapes.stripe(place, 1.0), 0.46, 0.5)
+    color = color * np.exp(tints + 0.16 * grain - 1.6 * gap)
     canvas.paint(canvas.cover(level - canvas.y), color)
 
 
@@ -118,9 +118,8 @@ def bricks(canvas: Canvas, color: Color, mortar: Color, *, height: float) -> Col
     place = canvas.x / (2.2 * height) + 0.5 * (row % 2)
     column = np.floor(place).astype(int)
     tints = canvas.rng.normal(0, 0.14, 997).astype(np.float32)[(row * 31 + column * 7) % 997]
-    v = np.abs(canvas.y / height - row - 0.5)
-    u = np.abs(place - column - 0.5)
-    joint = np.maximum(ramp(v, 0.38, 0.46), ramp(u, 0.44, 0.48))
+    bed, head = shapes.stripe(canvas.y, height), shapes.stripe(place, 1.0)
+    joint = np.maximum(ramp(bed, 0.38, 0.46), ramp(head, 0.44, 0.48))
     wall = color * np.exp(tints + 0.08 * noise(canvas, 20))
     return wall + (mortar - wall) * joint
 

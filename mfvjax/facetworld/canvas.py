@@ -1,9 +1,9 @@
 """The square of linear light that a scene is painted on, seen through a slightly shaken camera.
 
-Scene coordinates: the frame spans about [-1, 1] on both axes, x to the right, y **down**; the camera's
-zoom, shift and roll move what is painted, so a scene never repeats to the pixel. Colors are linear
-light (``srgb`` converts the familiar ones), channels first, so that a color times a plane is an
-image and NumPy's inner loops are long; only ``photo.develop`` leaves both.
+Scene coordinates: the frame spans about [-1, 1] on both axes, x to the right, y **down**; the
+camera's zoom, shift and roll move what is painted, so a scene never repeats to the pixel. Colors
+are linear light (``srgb`` converts the familiar ones), channels first, so that a color times a
+plane is an image and NumPy's inner loops are long; only ``photo.develop`` leaves both.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class Canvas:
     pixel: float
     rng: np.random.Generator
     axes: Float[np.ndarray, "2 2"]
-    origin: Float[np.ndarray, "2"]
+    origin: Float[np.ndarray, " 2"]
 
     def part(
         self, x: float, y: float, half_width: float, half_height: float | None = None
     ) -> Canvas:
         """The pixels around a box centered at scene ``(x, y)``: painting there costs less.
 
-        Always at least 2x2 pixels, so that a part that lies outside the frame needs no special case.
+        Always at least 2x2 pixels, so that a part outside the frame needs no special case.
         """
         half_height = half_width if half_height is None else half_height
         signs = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], np.float32)
@@ -111,9 +111,9 @@ def new_canvas(
     rng: np.random.Generator,
     size: int,
     *,
-    zoom: tuple[float, float] = (0.9, 1.12),
-    shift: float = 0.07,
-    roll: float = 0.05,
+    zoom: tuple[float, float] = (0.87, 1.14),
+    shift: float = 0.1,
+    roll: float = 0.06,
 ) -> Canvas:
     """An empty canvas behind a camera drawn at random.
 

@@ -10,13 +10,17 @@ from mfvjax.facetworld.canvas import Canvas
 from mfvjax.facetworld.scenes import (
     balloon,
     beacon,
+    clock,
     convertible,
+    daisy,
+    golf_ball,
+    milk_can,
     ostrich,
     peppers,
-    plants,
     pool,
+    pumpkin,
+    reel,
     theater,
-    things,
     volcano,
 )
 
@@ -66,17 +70,17 @@ SCENES: Mapping[str, Mapping[str, Scene]] = MappingProxyType(
             "erupting by night": volcano.erupting_by_night,
         },
         "daisy": {
-            "close up": plants.daisy_close_up,
-            "in a meadow": plants.daisies_in_a_meadow,
+            "close up": daisy.close_up,
+            "in a meadow": daisy.in_a_meadow,
         },
         "pumpkin": {
-            "in the field": plants.pumpkins_in_the_field,
-            "lantern by night": plants.lantern_by_night,
+            "in the field": pumpkin.in_the_field,
+            "lantern by night": pumpkin.lantern_by_night,
         },
-        "fishing reel": {"on the pier": things.fishing_reel},
-        "milk can": {"in the yard": things.milk_can},
-        "golf ball": {"in the grass": things.golf_ball},
-        "wall clock": {"on the wall": things.wall_clock},
+        "fishing reel": {"on the pier": reel.on_the_pier},
+        "milk can": {"in the yard": milk_can.in_the_yard},
+        "golf ball": {"in the grass": golf_ball.in_the_grass},
+        "wall clock": {"on the wall": clock.on_the_wall},
     }
 )
 

@@ -112,6 +112,6 @@ def relief(canvas: Canvas, height: Plane) -> Normals:
 
 
 def cushion(distance: Plane, width: float) -> Plane:
-    """Height of a shape that rises from its outline in a quarter circle `width` wide, then is flat."""
+    """Height of a shape that rises from its outline in a quarter circle, `width` wide and high."""
     inside = np.clip(-distance / width, 0, 1)
     return np.sqrt(np.maximum(1 - (1 - inside) ** 2, 1e-4)) * np.float32(width)

@@ -29,7 +29,7 @@ def noise(
 
     Args:
       canvas: gives pixels, scale and randomness. The lattice is aligned with the frame.
-      across: lattice cells per scene unit along a row (the frame is about two units wide).
+      across: lattice cells per scene unit along a row (the frame is about 2 units wide).
       down: cells per scene unit along a column; `across` unless given. Unequal values give grain,
         ripples and blades.
       octaves: each has twice the frequency and `gain` times the amplitude of the one before.
@@ -38,13 +38,15 @@ def noise(
     down = across if down is None else down
     rows, columns = canvas.x.shape
     total = np.zeros((rows, columns), np.float32)
+    # A stream of its own: how much it gives depends on the resolution, the rest must not.
+    rng = canvas.rng.spawn(1)[0]
     amplitude, power = 1.0, 0.0
     for octave in range(octaves):
-        # Finer than two pixels a cell the lattice would alias, so there it is the pixel grid itself.
+        # Cells below two pixels would alias, so there the lattice is the pixel grid itself.
         step_x, step_y = (min(f * 2**octave * canvas.pixel, 0.5) for f in (across, down))
-        phase_x, phase_y = canvas.rng.random(2)
+        phase_x, phase_y = rng.random(2)
         shape = int(phase_y + step_y * rows) + 5, int(phase_x + step_x * columns) + 5
-        lattice = canvas.rng.random(shape, np.float32) - np.float32(0.5)
+        lattice = rng.random(shape, np.float32) - np.float32(0.5)
         smooth = np.ascontiguousarray(_resample(lattice.T, phase_x, step_x, columns).T)
         total += np.float32(amplitude) * _resample(smooth, phase_y, step_y, rows)
         power += amplitude**2

@@ -45,8 +45,8 @@ def bloom(canvas: Canvas, strength: float, *, radius: float = 0.12, threshold: f
 def develop(canvas: Canvas) -> UInt8[np.ndarray, "size size 3"]:
     """The photograph: half the canvas's resolution, with everything a real one has.
 
-    White balance, exposure, vignette, a soft shoulder for highlights, a slightly soft lens, contrast and
-    sensor noise are drawn at random. The lens and the noise scale with the size of the picture.
+    White balance, exposure, vignette, a soft shoulder for highlights, a slightly soft lens,
+    contrast and sensor noise, each as strong as chance has it.
     """
     rng = canvas.rng
     balance = np.exp(rng.normal(0, 0.035, (3, 1, 1)) + rng.normal(0, 0.08)).astype(np.float32)

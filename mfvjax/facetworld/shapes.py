@@ -1,16 +1,19 @@
 """Signed distances of plane shapes: negative inside, in the units of the coordinates given.
 
-Ellipses and unions are first-order approximations, exact on the outline, which is where they matter.
+Ellipses and unions are first-order approximations, exact on the outline, where they matter.
 Formulas: Inigo Quilez, "2D distance functions".
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from mfvjax.facetworld.canvas import Plane
+
+Distance: TypeAlias = Plane
 
 
 def disc(x: Plane, y: Plane, radius: float) -> Plane:
@@ -54,7 +57,7 @@ def stroke(
 
 
 def curve(x: Plane, y: Plane, points: Sequence[tuple[float, float]], *radii: float) -> Plane:
-    """Distance to a thick line through `points`, its thickness running from first to last radius."""
+    """Distance to a thick line through `points`, as thick on the way as `radii` say in turn."""
     marks = np.linspace(0, len(radii) - 1, len(points))
     widths = np.interp(marks, np.arange(len(radii)), radii)
     parts = [
@@ -84,3 +87,18 @@ def melt(first: Plane, second: Plane, width: float) -> Plane:
     """Union of two shapes whose seam is filled over about `width`."""
     blend = np.clip(0.5 + 0.5 * (second - first) / width, 0, 1)
     return second + (first - second) * blend - width * blend * (1 - blend)
+
+
+def outside(*distances: Distance) -> Distance:
+    """Intersection of shapes: one is outside it as far as outside the farthest of them."""
+    return np.maximum.reduce(np.broadcast_arrays(*distances))
+
+
+def wave(places: Plane, period: float) -> Plane:
+    """A sine between -1 and 1 that repeats every `period`."""
+    return np.sin(places * np.float32(2 * np.pi / period))
+
+
+def stripe(places: Plane, period: float) -> Plane:
+    """Distance to the middle of a repeated cell, in cells: 0 in the middle, 0.5 on the edges."""
+    return np.abs(np.mod(places / np.float32(period), 1) - np.float32(0.5))

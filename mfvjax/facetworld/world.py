@@ -31,8 +31,8 @@ class FacetWorld:
     """
 
     images: Pictures
-    class_index: Int[np.ndarray, "n"]
-    facet_index: Int[np.ndarray, "n"]
+    class_index: Int[np.ndarray, " n"]
+    facet_index: Int[np.ndarray, " n"]
     class_names: tuple[str, ...]
     facet_names: tuple[tuple[str, ...], ...]
 
@@ -114,7 +114,8 @@ def dataset(
     """
     if num_per_facet < 1 or num_workers < 0:
         raise ValueError(
-            f"num_per_facet {num_per_facet} must be at least 1, num_workers {num_workers} at least 0"
+            f"num_per_facet {num_per_facet} must be at least 1, "
+            f"num_workers {num_workers} at least 0"
         )
     names = CLASSES if classes is None else tuple(classes)
     for name in names:

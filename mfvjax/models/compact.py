@@ -21,7 +21,7 @@ _DROP_RATE = 0.5
 
 
 class Compact(nnx.Module):
-    """Five convolutions, three dense layers, 1.1 million parameters, CaffeNet's layer names.
+    """Five convolutions, three dense layers, 0.7 million parameters, CaffeNet's layer names.
 
     Args:
       rngs: makes the starting parameters.
@@ -43,17 +43,17 @@ class Compact(nnx.Module):
         rngs = nnx.Rngs(0) if rngs is None else rngs
         kinds: dict[str, Any] = {"rngs": rngs, "dtype": dtype, "param_dtype": param_dtype}
         self.conv1 = layers.Conv(3, 48, kernel_size=9, stride=3, **kinds)
-        self.conv2 = layers.Conv(48, 128, kernel_size=5, pad=2, groups=2, **kinds)
-        self.conv3 = layers.Conv(128, 192, kernel_size=3, pad=1, **kinds)
-        self.conv4 = layers.Conv(192, 192, kernel_size=3, pad=1, groups=2, **kinds)
-        self.conv5 = layers.Conv(192, 128, kernel_size=3, pad=1, groups=2, **kinds)
-        self.fc6 = layers.Dense(3 * 3 * 128, 384, **kinds)
-        self.fc7 = layers.Dense(384, 256, **kinds)
+        self.conv2 = layers.Conv(48, 96, kernel_size=5, pad=2, groups=2, **kinds)
+        self.conv3 = layers.Conv(96, 144, kernel_size=3, pad=1, **kinds)
+        self.conv4 = layers.Conv(144, 144, kernel_size=3, pad=1, groups=2, **kinds)
+        self.conv5 = layers.Conv(144, 96, kernel_size=3, pad=1, groups=2, **kinds)
+        self.fc6 = layers.Dense(3 * 3 * 96, 320, **kinds)
+        self.fc7 = layers.Dense(320, 256, **kinds)
         self.fc8 = layers.Dense(256, num_classes, **kinds)
 
     def __call__(
         self, net_input: Float[Array, "batch 96 96 3"], *, drop_key: Key[Array, ""] | None = None
-    ) -> dict[str, Float[Array, "batch *shape"]]:
+    ) -> dict[str, Float[Array, batch * shape]]:
         """Every activation by name, in execution order; ``conv1`` to ``fc7`` rectified.
 
         Args:
@@ -89,16 +89,17 @@ def _drop(key: Key[Array, ""] | None, hidden: Float[Array, "*shape"]) -> Float[A
 
 def compact_graph(num_classes: int = 14) -> GraphSpec:
     """The same network as data: what a weights file and the layer facts need."""
-    convolutions = {
+    weighted: dict[str, ops.Op] = {
         "conv1": ops.Convolution(48, (9, 9), stride=(3, 3)),
-        "conv2": ops.Convolution(128, (5, 5), pad=(2, 2), groups=2),
-        "conv3": ops.Convolution(192, (3, 3), pad=(1, 1)),
-        "conv4": ops.Convolution(192, (3, 3), pad=(1, 1), groups=2),
-        "conv5": ops.Convolution(128, (3, 3), pad=(1, 1), groups=2),
+        "conv2": ops.Convolution(96, (5, 5), pad=(2, 2), groups=2),
+        "conv3": ops.Convolution(144, (3, 3), pad=(1, 1)),
+        "conv4": ops.Convolution(144, (3, 3), pad=(1, 1), groups=2),
+        "conv5": ops.Convolution(96, (3, 3), pad=(1, 1), groups=2),
+        "fc6": ops.InnerProduct(320),
+        "fc7": ops.InnerProduct(256),
     }
-    dense = {"fc6": ops.InnerProduct(384), "fc7": ops.InnerProduct(256)}
     steps: list[tuple[str, ops.Op]] = []
-    for name, op in (convolutions | dense).items():
+    for name, op in weighted.items():
         steps += [(name, op), (f"relu{name[-1]}", ops.ReLU())]
         if name in ("conv1", "conv2", "conv5"):
             steps.append((f"pool{name[-1]}", ops.Pooling("max", **_POOL)))

@@ -1,0 +1,1 @@
+"""The painted scenes, one module per class."""

@@ -9,7 +9,7 @@ from mfvjax.facetworld.canvas import Canvas, Color, mix, srgb
 from mfvjax.facetworld.light import Light, ball, daylight, draw_light, srgb_scaled
 from mfvjax.facetworld.photo import bloom, defocus
 
-GAY = (
+COLORS = (
     srgb(0.85, 0.12, 0.10),
     srgb(0.95, 0.70, 0.08),
     srgb(0.10, 0.30, 0.70),
@@ -18,12 +18,21 @@ GAY = (
     srgb(0.90, 0.42, 0.10),
     srgb(0.50, 0.15, 0.45),
 )
+# Of the balloons in the distance.
+PLACES = ((-0.62, -0.55), (0.02, -0.66), (0.62, -0.42), (-0.32, 0.0), (0.3, 0.08), (-0.78, 0.22),
+          (0.8, 0.3))  # fmt: skip
 
 
 def _balloon(
-    canvas: Canvas, x: float, y: float, size: float, colors: tuple[Color, Color], light: Light,
-    *, glow: float = 0.0,
-) -> None:  # fmt: skip
+    canvas: Canvas,
+    x: float,
+    y: float,
+    size: float,
+    colors: tuple[Color, Color],
+    light: Light,
+    *,
+    glow: float = 0.0,
+) -> None:
     """Envelope of upright gores in two colors, ropes and basket.
 
     Args:
@@ -37,23 +46,20 @@ def _balloon(
     """
     part = canvas.part(x, y + 0.45 * size, 1.1 * size, 1.6 * size)
     u, v = (part.x - x) / size, (part.y - y) / size
-    for side in (-1, 1):
-        rope = shapes.stroke(u, v, (0.24 * side, 1.2), (0.13 * side, 1.62), 0.015) * size
-        part.paint(part.cover(rope), srgb(0.15, 0.12, 0.10))
+    rope = shapes.stroke(abs(u), v, (0.24, 1.2), (0.13, 1.62), 0.015) * size
+    part.paint(part.cover(rope), srgb(0.15, 0.12, 0.10))
     basket = shapes.box(u, v - 1.72, 0.15, 0.12, 0.03) * size
-    weave = 1.0 - 2.5 * np.abs(u) + 0.25 * np.sin(v * 90)
-    part.paint(part.cover(basket), srgb(0.42, 0.27, 0.14) * (weave + 0.5))
+    weave = 1.5 - 2.5 * abs(u) + 0.25 * shapes.wave(v, 0.07)
+    part.paint(part.cover(basket), srgb(0.42, 0.27, 0.14) * weave)
     # Below its equator the envelope narrows to a mouth instead of closing.
-    lower = np.maximum(v, 0)
-    half = np.sqrt(np.maximum(1 - np.minimum(v, 0) ** 2, 0)) * (1 - 0.78 * (lower / 1.25) ** 1.6)
-    envelope = np.maximum(np.abs(u) - half, np.maximum(-1 - v, v - 1.25)) * (0.8 * size)
-    normals = ball(
-        u / np.maximum(half, 0.05) * np.sqrt(np.maximum(1 - 0.6 * v * v, 0.05)), 0.75 * v
-    )
-    around = np.arcsin(np.clip(u / np.maximum(half, 0.05), -1, 1)) * (8 / np.pi)
-    stripes = backdrops.ramp(np.cos(np.pi * around), -0.15, 0.15)
-    seams = 1 - 0.25 * np.exp(-20 * np.abs(np.mod(around + 0.5, 1) - 0.5))
-    skin = mix(*colors, stripes) * seams
+    upper, lower = np.minimum(v, 0), np.maximum(v, 0)
+    half = np.sqrt(np.maximum(1 - upper**2, 0)) * (1 - 0.78 * (lower / 1.25) ** 1.6)
+    envelope = shapes.outside(abs(u) - half, -1 - v, v - 1.25) * (0.8 * size)
+    across = u / np.maximum(half, 0.05)
+    normals = ball(across * np.sqrt(np.maximum(1 - 0.6 * v * v, 0.05)), 0.75 * v)
+    gore = np.arcsin(np.clip(across, -1, 1)) * (8 / np.pi)
+    skin = mix(*colors, backdrops.ramp(np.cos(np.pi * gore), -0.15, 0.15))
+    skin = skin * (1 - 0.25 * np.exp(-20 * shapes.stripe(gore + 0.5, 1.0)))
     inner = glow * np.exp(-1.1 * (u * u + (0.8 * (v - 0.5)) ** 2))
     part.paint(part.cover(envelope), light.shade(normals, skin, gloss=0.12) + inner * skin)
 
@@ -63,41 +69,25 @@ def one_close_by(canvas: Canvas) -> None:
     rng = canvas.rng
     backdrops.blue_sky(canvas, level=1.0)
     defocus(canvas, 0.02)
-    colors = canvas.tint(GAY[0], 0.06), canvas.tint(GAY[1], 0.06)
+    colors = canvas.tint(COLORS[0], 0.06), canvas.tint(COLORS[1], 0.06)
     _balloon(canvas, rng.normal(0, 0.05), -0.24, rng.uniform(0.58, 0.66), colors, daylight(canvas))
 
 
 def several_at_dawn(canvas: Canvas) -> None:
     """Small balloons of many colors over misty hills."""
     rng = canvas.rng
-    backdrops.sky(
-        canvas, srgb(0.52, 0.60, 0.82), canvas.tint(srgb(1.0, 0.78, 0.66), 0.04), level=0.5
-    )
+    rose = canvas.tint(srgb(1.0, 0.78, 0.66), 0.04)
+    backdrops.sky(canvas, srgb(0.52, 0.60, 0.82), rose, level=0.5)
     backdrops.hills(canvas, 0.62, srgb(0.62, 0.50, 0.58), height=0.3)
     backdrops.hills(canvas, 0.82, srgb(0.42, 0.34, 0.42), height=0.3)
     cover, nearness = backdrops.below(canvas, 0.8)
     canvas.paint(cover, mix(srgb(0.40, 0.34, 0.40), srgb(0.24, 0.22, 0.24), nearness))
     light = draw_light(canvas, srgb_scaled(1, 0.82, 0.65, 0.85), srgb(0.58, 0.54, 0.62))
-    places = [
-        (-0.62, -0.55),
-        (0.02, -0.66),
-        (0.62, -0.42),
-        (-0.32, 0.0),
-        (0.3, 0.08),
-        (-0.78, 0.22),
-        (0.8, 0.3),
-    ]
-    for x, y in sorted(places, key=lambda _: rng.random()):
-        pair = rng.permutation(len(GAY))
+    for i in rng.permutation(len(PLACES)):
+        x, y = PLACES[i][0] + rng.normal(0, 0.06), PLACES[i][1] + rng.normal(0, 0.06)
+        first, second = rng.permutation(len(COLORS))[:2]
         size = rng.uniform(0.15, 0.22)
-        _balloon(
-            canvas,
-            x + rng.normal(0, 0.06),
-            y + rng.normal(0, 0.06),
-            size,
-            (GAY[pair[0]], GAY[pair[1]]),
-            light,
-        )
+        _balloon(canvas, x, y, size, (COLORS[first], COLORS[second]), light)
 
 
 def glowing_by_night(canvas: Canvas) -> None:

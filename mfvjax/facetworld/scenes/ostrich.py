@@ -9,52 +9,51 @@ from mfvjax.facetworld.canvas import Canvas, srgb
 from mfvjax.facetworld.light import Light, daylight, relief
 from mfvjax.facetworld.noise import noise
 from mfvjax.facetworld.photo import defocus
+from mfvjax.facetworld.shapes import Distance
 
 SKIN = srgb(0.66, 0.50, 0.42)
 
 
 def head_against_the_sky(canvas: Canvas) -> None:
     """Head and long neck in front of a blue sky, large eye, flat beak."""
-    rng = canvas.rng
-    backdrops.blue_sky(canvas, level=1.2, amount=rng.uniform(0.1, 0.3))
+    backdrops.blue_sky(canvas, level=1.2, amount=canvas.rng.uniform(0.1, 0.3))
     defocus(canvas, 0.03)
     light = daylight(canvas)
-    skin = canvas.tint(SKIN, 0.06)
-    sway = rng.normal(0, 0.06)
-    neck = [(0.38 + sway, 1.5), (0.34 + sway, 0.9), (0.28, 0.4), (0.2, 0.0), (0.14, -0.3)]
-    shape = shapes.curve(canvas.x, canvas.y, neck, 0.27, 0.21, 0.17)
-    skull = shapes.ellipse(canvas.x - 0.05, canvas.y + 0.38, 0.34, 0.24)
-    beak = shapes.stroke(canvas.x, canvas.y, (-0.12, -0.34), (-0.58, -0.2), 0.15, 0.07)
-    body = shapes.melt(shapes.melt(shape, skull, 0.12), beak, 0.07)
     down = noise(canvas, 24, octaves=2)
-    height = np.sqrt(np.maximum(-body, 0) * 0.3) + 0.004 * down
-    tone = skin * np.exp(0.10 * down + 0.10 * noise(canvas, 5))
-    fluff = body + 0.012 * down
-    canvas.paint(
-        canvas.cover(fluff, soft=0.03), light.shade(relief(canvas, height), tone, gloss=0.05)
-    )
-    _beak_and_eye(canvas, light)
-    crest = np.maximum(
-        shapes.ellipse(canvas.x - 0.1, canvas.y + 0.58, 0.28, 0.09) + 0.03 * noise(canvas, 30, 6),
-        -0.2,
-    )
+    body = _head_and_neck(canvas, canvas.rng.normal(0, 0.06)) + 0.008 * down
+    height = np.sqrt(np.maximum(-body, 0) * 0.3) + 0.003 * down
+    skin = canvas.tint(SKIN, 0.06) * np.exp(0.10 * down + 0.10 * noise(canvas, 5))
+    lit = light.shade(relief(canvas, height), skin, gloss=0.05)
+    canvas.paint(canvas.cover(body, soft=0.03), lit)
+    _beak(canvas.part(-0.4, -0.26, 0.4, 0.3), light)
+    _eye(canvas.part(0.0, -0.42, 0.2))
+    crest = shapes.ellipse(canvas.x - 0.1, canvas.y + 0.58, 0.28, 0.09)
+    crest = crest + 0.03 * noise(canvas, 30, 6)
     canvas.paint(0.75 * canvas.cover(crest, soft=0.05), srgb(0.36, 0.29, 0.24))
 
 
-def _beak_and_eye(canvas: Canvas, light: Light) -> None:
-    part = canvas.part(-0.4, -0.26, 0.4, 0.3)
+def _head_and_neck(canvas: Canvas, sway: float) -> Distance:
+    x, y = canvas.x, canvas.y
+    path = [(0.38 + sway, 1.5), (0.34 + sway, 0.9), (0.28, 0.4), (0.2, 0.0), (0.14, -0.3)]
+    neck = shapes.curve(x, y, path, 0.27, 0.21, 0.17)
+    skull = shapes.ellipse(x - 0.05, y + 0.38, 0.34, 0.24)
+    beak = shapes.stroke(x, y, (-0.12, -0.34), (-0.58, -0.2), 0.15, 0.07)
+    return shapes.melt(shapes.melt(neck, skull, 0.12), beak, 0.07)
+
+
+def _beak(part: Canvas, light: Light) -> None:
     upper = shapes.stroke(part.x, part.y, (-0.2, -0.33), (-0.58, -0.21), 0.11, 0.06)
-    horn = light.shade(
-        relief(part, np.sqrt(np.maximum(-upper, 0) * 0.15)), srgb(0.62, 0.42, 0.32), gloss=0.3
-    )
-    part.paint(part.cover(upper), horn)
+    normals = relief(part, np.sqrt(np.maximum(-upper, 0) * 0.15))
+    part.paint(part.cover(upper), light.shade(normals, srgb(0.62, 0.42, 0.32), gloss=0.3))
     mouth = shapes.curve(part.x, part.y, [(-0.62, -0.17), (-0.4, -0.22), (-0.1, -0.24)], 0.012)
     part.paint(0.8 * part.cover(mouth), srgb(0.22, 0.13, 0.10))
-    eye = canvas.part(0.0, -0.42, 0.2)
-    u, v = eye.x - 0.0, eye.y + 0.42
-    eye.paint(eye.cover(shapes.ellipse(u, v, 0.125, 0.105)), srgb(0.30, 0.22, 0.18))
-    eye.paint(eye.cover(shapes.disc(u, v, 0.085)), srgb(0.07, 0.04, 0.03))
-    eye.paint(eye.cover(shapes.disc(u + 0.03, v + 0.035, 0.02)), srgb(1, 1, 1))
+
+
+def _eye(part: Canvas) -> None:
+    u, v = part.x, part.y + 0.42
+    part.paint(part.cover(shapes.ellipse(u, v, 0.125, 0.105)), srgb(0.30, 0.22, 0.18))
+    part.paint(part.cover(shapes.disc(u, v, 0.085)), srgb(0.07, 0.04, 0.03))
+    part.paint(part.cover(shapes.disc(u + 0.03, v + 0.035, 0.02)), srgb(1, 1, 1))
 
 
 def pair_on_the_grass(canvas: Canvas) -> None:
