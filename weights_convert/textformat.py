@@ -13,7 +13,8 @@ from typing import NamedTuple
 from weights_convert.message import Message, Value, Word
 
 MAX_DEPTH = 64
-MAX_TOKENS = 400_000
+MAX_TOKENS = 300_000
+MAX_LENGTH = 2**16
 
 _SPACE = re.compile(r"(?:\s++|#[^\n]*+)*+")
 _TOKEN = re.compile(
@@ -49,7 +50,8 @@ def parse(text: str) -> Message:
 
     Raises:
       ValueError: `text` is not in the text format, is nested deeper than `MAX_DEPTH` or has more
-        than `MAX_TOKENS` names, values and marks; the message names the line.
+        than `MAX_TOKENS` names, values and marks, or one of over `MAX_LENGTH` letters; the message
+        names the line.
     """
     tokens = _Reader(text)
     stack, closers = [Message(line=1)], [""]
@@ -187,6 +189,8 @@ def _scan(text: str) -> Iterator[_Token]:
         match = _TOKEN.match(text, position)
         if match is None:
             raise ValueError(f"line {line}: cannot read {text[position : position + 20]!r}")
+        if len(match[0]) > MAX_LENGTH:
+            raise ValueError(f"line {line}: a name or value of {len(match[0])} letters")
         yield _Token(str(match.lastgroup), match[0], line)
         position = match.end()
     raise ValueError(f"line {line}: more than {MAX_TOKENS} names, values and marks")
