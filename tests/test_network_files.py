@@ -1,5 +1,6 @@
 """Weights files: what is written is loaded, and what is damaged is refused."""
 
+import dataclasses
 import json
 import shutil
 
@@ -12,8 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfvjax.fetch.definitions import write_definition
+from mfvjax.models.compact import compact_graph
 from mfvjax.network import Network, files
-from mfvjax.network.architectures import ModelForward, parameter_shapes
+from mfvjax.network.architectures import parameter_shapes
+from mfvjax.network.caffe import from_graph
 from mfvjax.preprocess import Preprocessing
 from tests.small_caffe import SIZE, random_images, write_small_caffe
 from weights_convert import convert
@@ -90,6 +93,30 @@ def test_half_precision_weights_are_widened(weights, tmp_path):
     np.testing.assert_array_equal(loaded, kernel.astype(np.float16).astype(np.float32))
 
 
+def test_a_saved_network_comes_back(caffe_files, tmp_path):
+    eats = Preprocessing(SIZE, "RGB", (1.0, 2.0, 3.0), 0.5)
+    network = Network.from_caffe(
+        *caffe_files, name="mine", preprocessing=eats, class_names=NAMES, logits_layer="score"
+    )
+    network.save(tmp_path / "mine.safetensors")
+    loaded = Network.load(tmp_path / "mine.safetensors")
+    assert loaded.fingerprint == network.fingerprint
+    assert (loaded.name, loaded.class_names) == ("mine", NAMES)
+    network.save(tmp_path / "mine.safetensors", dtype="float16")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.safetensors"]
+    half = Network.load(tmp_path / "mine.safetensors").params["fc"]["kernel"]
+    np.testing.assert_array_equal(half, network.params["fc"]["kernel"].astype(np.float16))
+
+
+def test_only_models_of_the_library_are_saved(caffe_files, tmp_path):
+    network = Network.from_caffe(*caffe_files)
+    with pytest.raises(ValueError, match=r"stored in one of .*float16.*, not 'int8'"):
+        network.save(tmp_path / "net.safetensors", dtype="int8")
+    own = dataclasses.replace(network, forward=lambda params, net_input: {"fc": net_input})
+    with pytest.raises(ValueError, match="network 'small' is a module of your own"):
+        own.save(tmp_path / "net.safetensors")
+
+
 def test_a_network_is_found_by_name_in_the_cache(weights, tmp_path, monkeypatch):
     monkeypatch.setenv("MFVJAX_CACHE", str(tmp_path / "cache"))
     with pytest.raises(
@@ -113,17 +140,13 @@ def test_the_cache_is_where_the_user_wants_it(weights, tmp_path, monkeypatch):
         Network.load("mine")
 
 
-def test_bundled_networks_are_found_first(weights, monkeypatch):
-    bundled = Network.load(weights)
-    monkeypatch.setattr(
-        test_bundled_networks_are_found_first, "load", lambda: bundled, raising=False
-    )
-    monkeypatch.setitem(files.BUNDLED, "toy", f"{__name__}:load_toy")
-    assert Network.load("toy") is bundled
-
-
-def load_toy():
-    return test_bundled_networks_are_found_first.load()
+def test_bundled_networks_are_found_first(weights, tmp_path, monkeypatch):
+    monkeypatch.setenv("MFVJAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(files, "bundled_dir", lambda: tmp_path)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "toy.safetensors").write_bytes(b"not this one")
+    shutil.copy(weights, tmp_path / "toy.safetensors")
+    assert Network.load("toy").name == "small"
 
 
 @pytest.mark.parametrize("path", ["nowhere/net.safetensors", "net.safetensors", "nowhere/net"])
@@ -144,7 +167,10 @@ def test_a_missing_file_is_named(path):
         ({"graph": "{}"}, "malformed"),
         ({"graph": '{"name": 1, "input_name": 2, "input_shape": 3, "layers": 4}'}, "malformed"),
         ({"preprocessing": "{}"}, "preprocessing cannot be read"),
-        ({"architecture": "resnet"}, "'resnet' is unknown; known: caffe_graph, caffenet, alexnet"),
+        (
+            {"architecture": "resnet"},
+            "'resnet' is unknown; known: caffe_graph, caffenet, alexnet, ",
+        ),
         ({"architecture": "caffenet"}, "has no layer fc8"),
         ({"logits_layer": "fc8"}, "no layer 'fc8'"),
         ({"class_names": '["one"]'}, "1 class names for the 6 units"),
@@ -236,4 +262,22 @@ def test_hand_written_models_take_the_parameters_of_their_graphs(name, tmp_path)
     written = parameter_shapes(name, graph)
     assert written == parameter_shapes("caffe_graph", graph)
     assert sum(np.prod(s) for layer in written.values() for s in layer.values()) == 60_965_224
-    assert ModelForward(name, graph) != ModelForward("caffe_graph", graph)
+
+
+def test_the_compact_model_is_the_network_of_its_graph():
+    graph, rng = compact_graph(num_classes=5), np.random.default_rng(0)
+    arrays = {
+        f"{layer}/{name}": rng.normal(0, 0.1, shape).astype(np.float32)
+        for layer, shapes in parameter_shapes("compact", graph).items()
+        for name, shape in shapes.items()
+    }
+    common = {"name": "toy", "preprocessing": Preprocessing((96, 96)), "logits_layer": "fc8"}
+    networks = [
+        from_graph(graph, arrays, architecture=architecture, **common)
+        for architecture in ("compact", "caffe_graph")
+    ]
+    image = rng.uniform(0, 255, (1, 96, 96, 3)).astype(np.float32)
+    written, generic = (network.activations(image) for network in networks)
+    assert list(written) == list(generic)
+    for name in written:
+        np.testing.assert_allclose(written[name], generic[name], rtol=1e-4, atol=1e-4)

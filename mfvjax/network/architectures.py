@@ -14,6 +14,7 @@ from jaxtyping import Array
 
 from mfvjax.models.caffe_graph import CaffeGraph
 from mfvjax.models.caffenet import AlexNet, CaffeNet
+from mfvjax.models.compact import Compact
 from mfvjax.models.graph import GraphSpec
 from mfvjax.network.precision import cast_floats
 from mfvjax.types import Activations, LayerInfo, Params
@@ -32,6 +33,7 @@ ARCHITECTURES: dict[str, Build] = {
     "caffe_graph": lambda spec, dtype: CaffeGraph(spec, dtype=dtype),
     "caffenet": lambda spec, dtype: CaffeNet(num_classes=_classes(spec), dtype=dtype),
     "alexnet": lambda spec, dtype: AlexNet(num_classes=_classes(spec), dtype=dtype),
+    "compact": lambda spec, dtype: Compact(num_classes=_classes(spec), dtype=dtype),
 }
 """Models by the name that a weights file uses: ``(graph, dtype of the computation) -> module``."""
 

@@ -15,7 +15,7 @@ from mfvjax.network.architectures import ModelForward, graph_layers, parameter_s
 from mfvjax.network.face import Network
 from mfvjax.preprocess import CAFFE_IMAGENET, Preprocessing
 
-_STORED = ("float32", "float16")
+STORED = ("float32", "float16")
 
 
 def from_caffe(
@@ -133,8 +133,8 @@ def checked_params(
                 f"parameter {key!r} has shape {tuple(array.shape)}, "
                 f"the model needs {tuple(shapes[layer][name])}"
             )
-        if str(array.dtype) not in _STORED:
-            raise ValueError(f"parameter {key!r} is {array.dtype}; must be one of {_STORED}")
+        if str(array.dtype) not in STORED:
+            raise ValueError(f"parameter {key!r} is {array.dtype}; must be one of {STORED}")
         if not np.isfinite(array).all():
             raise ValueError(f"parameter {key!r} has values that are not finite numbers")
         params[layer][name] = jnp.asarray(array, jnp.float32)

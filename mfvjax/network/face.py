@@ -198,6 +198,12 @@ class Network:
 
         return load(path)
 
+    def save(self, path: str | os.PathLike[str], *, dtype: str = "float32") -> None:
+        """Writes a ``.safetensors`` file that `load` reads; as `mfvjax.network.files.save`."""
+        from mfvjax.network.files import save
+
+        save(self, path, dtype=dtype)
+
     @classmethod
     def from_caffe(
         cls, prototxt: str | os.PathLike[str], caffemodel: str | os.PathLike[str], **options: Any

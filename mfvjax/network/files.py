@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import pathlib
+import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import safetensors
+import safetensors.numpy
 
+import mfvjax.models
 from mfvjax.cache import cache_dir
 from mfvjax.models.graph import GraphSpec
-from mfvjax.network.caffe import from_graph
+from mfvjax.network.architectures import ModelForward
+from mfvjax.network.caffe import STORED, from_graph
 from mfvjax.network.face import Network
 from mfvjax.preprocess import Preprocessing
 
 FORMAT, VERSION = "mfvjax-network", "1"
 _REQUIRED = ("architecture", "name", "graph", "preprocessing", "logits_layer")
-
-BUNDLED: dict[str, str] = {}
-"""Networks that come with the library: name -> "module:function", a function that loads it."""
 
 
 def load(path: str | os.PathLike[str]) -> Network:
@@ -41,19 +41,67 @@ def load(path: str | os.PathLike[str]) -> Network:
         to get one.
     """
     text = os.fspath(path)
-    if text in BUNDLED:
-        module, function = BUNDLED[text].split(":")
-        return getattr(importlib.import_module(module), function)()
     file = pathlib.Path(text)
     is_name = file.name == text and file.suffix != ".safetensors" and not file.exists()
     if is_name:
-        file = cache_dir() / f"{text}.safetensors"
+        bundled = bundled_dir() / f"{text}.safetensors"
+        file = bundled if bundled.is_file() else cache_dir() / bundled.name
     if not file.is_file():
         raise FileNotFoundError(_not_found(text, file, is_name))
     try:
         return _load_file(file)
     except (ValueError, RecursionError, safetensors.SafetensorError) as error:
         raise ValueError(f"{file}: {error}") from error
+
+
+def save(network: Network, path: str | os.PathLike[str], *, dtype: str = "float32") -> None:
+    """Writes a network as `load` reads it; the file appears whole or not at all.
+
+    The name, preprocessing, class names and logits layer are kept; a code layer set by hand is not.
+
+    Args:
+      network: one of the library's models, not a user's own module.
+      path: of the ``.safetensors`` file; an existing one is replaced.
+      dtype: of the numbers in the file, "float32" or "float16".
+
+    Raises:
+      ValueError: the network is a user's own module, or `dtype` is another type.
+      OSError: the file cannot be written.
+    """
+    forward = network.forward
+    if not isinstance(forward, ModelForward):
+        raise ValueError(
+            f"network {network.name!r} is a module of your own: save its parameters as you "
+            "like; only models of this library can be rebuilt from a file"
+        )
+    if dtype not in STORED:
+        raise ValueError(f"weights are stored in one of {STORED}, not {dtype!r}")
+    about = {
+        "format": FORMAT,
+        "version": VERSION,
+        "architecture": forward.architecture,
+        "name": network.name,
+        "graph": forward.spec.to_json(),
+        "preprocessing": network.preprocessing.to_json(),
+        "logits_layer": network.logits_layer,
+    }
+    if network.class_names is not None:
+        about["class_names"] = json.dumps(network.class_names)
+    arrays = {
+        f"{layer}/{name}": np.asarray(values, dtype)
+        for layer, named in network.params.items()
+        for name, values in named.items()
+    }
+    file = pathlib.Path(path)
+    with tempfile.TemporaryDirectory(prefix=".save-", dir=file.parent) as folder:
+        written = pathlib.Path(folder) / file.name
+        safetensors.numpy.save_file(arrays, written, about)
+        os.replace(written, file)
+
+
+def bundled_dir() -> pathlib.Path:
+    """Where the networks are that come with the library: every weights file beside the models."""
+    return pathlib.Path(mfvjax.models.__file__).parent
 
 
 def _not_found(text: str, file: pathlib.Path, is_name: bool) -> str:
