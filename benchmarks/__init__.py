@@ -1,0 +1,1 @@
+"""Benchmarks: what the library costs, measured; ``python -m benchmarks --help``."""
