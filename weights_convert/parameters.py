@@ -105,8 +105,9 @@ def _batch_norm(op: ops.BatchNorm, inputs: Sequence[Shape], _: bool) -> _Layout:
 
     def convert(blobs: list[np.ndarray]) -> Arrays:
         weight = float(blobs[2][0])
-        scale = np.float32(0 if weight == 0 else 1 / weight)
-        mean, variance = blobs[0] * scale, blobs[1] * scale
+        scale = 0.0 if weight == 0 else 1 / weight
+        with np.errstate(over="ignore"):
+            mean, variance = ((blob * np.float64(scale)).astype(np.float32) for blob in blobs[:2])
         if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
             raise ValueError(f"its statistics are not finite over the scale factor {weight}")
         if variance.min() + op.epsilon <= 0:

@@ -3,6 +3,7 @@
 Reads both forms of layer (``layer`` and the old ``layers``) and the three ways to declare an input.
 """
 
+import codecs
 import dataclasses
 import pathlib
 
@@ -62,7 +63,7 @@ def read_prototxt(path: str | pathlib.Path) -> SourceNet:
     with naming(str(path)):
         if (size := path.stat().st_size) > MAX_BYTES:
             raise CaffeFormatError(f"{size} bytes, a network definition has at most {MAX_BYTES}")
-        return _read_net(parse(decode(path.read_bytes()).removeprefix("\ufeff")))
+        return _read_net(parse(decode(path.read_bytes().removeprefix(codecs.BOM_UTF8))))
 
 
 def _read_net(net: Message) -> SourceNet:
