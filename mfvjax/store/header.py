@@ -30,7 +30,9 @@ def header_of(run: Run, files: dict[str, dict[str, Any]]) -> bytes:
     header = {"format": FORMAT, "version": VERSION}
     header |= {name: _plain(getattr(run, name), name) for name in _TEXT}
     header |= {name: _numbers(getattr(run, name)) for name in _NUMBERS}
-    header["scores"] = {name: list(map(_number, values)) for name, values in run.scores.items()}
+    header["scores"] = {
+        name: list(map(_number, values.tolist())) for name, values in run.scores.items()
+    }
     header["real"] = {"names": list(run.real.names)}
     header["shown"] = {
         "phase_ends": list(run.shown.phase_ends),

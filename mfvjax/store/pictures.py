@@ -26,7 +26,11 @@ def read_png(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
     """
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-        if image.mode != "RGB":
-            raise ValueError(f"a picture of mode {image.mode}, not RGB")
-        return np.array(image)
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            mode, pixels = image.mode, np.array(image)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"not a PNG picture: {error}") from error
+    if mode != "RGB":
+        raise ValueError(f"a picture of mode {mode}, not RGB")
+    return pixels

@@ -97,6 +97,6 @@ def _nearest(facets: dict[str, np.ndarray], data: dict[str, bytes]) -> np.ndarra
     """``(k, m, h, w, 3)``, from their pictures; black where a facet has no such image."""
     nearest, means = facets["nearest"], facets["mean_images"]
     images = np.zeros((*nearest.shape, *means.shape[1:]), np.uint8)
-    for facet, rank in np.argwhere(nearest >= 0):
+    for facet, rank in np.argwhere(nearest >= 0).tolist():
         images[facet, rank] = read_png(data[nearest_file(facet, rank)])
     return images
