@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from mfvjax.network import Network
 from tests.small_caffe import random_images, small_network
 
 STEP = 1e-4  # grey levels; small enough that a kink (a rectifier, a maximum) is rarely crossed
-SQUEEZENET_UNITS = ["conv1:5", "fire3/concat:70@20,30", "fire8/conv3x3_2:9", "conv_final:498"]
+SQUEEZENET_LAYERS = ["conv1", "fire3/concat", "fire8/conv3x3_2", "conv_final", "pool_final"]
 
 
 def value_and_slope(network: Network, unit: str):
@@ -55,13 +56,21 @@ def test_gradients_of_every_kind_of_layer(unit, tmp_path):
     compare(network, unit, random_images(1, seed=3)[0], num_pixels=6, rtol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("unit", [*SQUEEZENET_UNITS, "pool_final:498"])
-def test_gradients_of_a_real_network(unit, data_dir):
-    from PIL import Image
-
+def squeezenet(data_dir, tmp_path, side):
+    """The real network, with its real weights, for images of another size."""
     folder = data_dir / "models" / "squeezenet_v1.0"
-    network = Network.from_caffe(folder / "deploy.prototxt", folder / "squeezenet_v1.0.caffemodel")
+    prototxt = tmp_path / "deploy.prototxt"
+    prototxt.write_text((folder / "deploy.prototxt").read_text().replace("227", str(side)))
+    return Network.from_caffe(prototxt, folder / "squeezenet_v1.0.caffemodel")
+
+
+@pytest.mark.parametrize("side", [83, pytest.param(227, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("layer", SQUEEZENET_LAYERS)
+def test_gradients_of_a_real_network(layer, side, data_dir, tmp_path):
+    network = squeezenet(data_dir, tmp_path, side)
     photo = Image.open(sorted((data_dir / "images" / "one_per_class").iterdir())[498])
-    image = np.asarray(photo.convert("RGB"), np.float32)[:227, :227]
+    image = np.asarray(photo.convert("RGB"), np.float32)[:side, :side]
+    maps = np.asarray(network.activations(image[None], layer)[layer])[0]
+    row, column, index = np.unravel_index(maps.argmax(), maps.shape)  # past its rectifier
+    unit = f"{layer}:{index}@{row},{column}"
     compare(network, unit, image, num_pixels=4, rtol=1e-4)
