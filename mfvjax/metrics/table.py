@@ -1,0 +1,129 @@
+"""Names, units and meaning of the numbers that a run stores, for pages and tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """One number, as people read it.
+
+    Attributes:
+      title: short, for the head of a column.
+      unit: behind the number; empty for a number without one.
+      better: the direction to wish for; None where neither is better.
+      definition: one sentence.
+      whole_run: whether it is one number of the whole run (`Run.summary`) instead of one per
+        facet (`Run.scores`).
+    """
+
+    title: str
+    unit: str
+    better: Literal["higher", "lower"] | None
+    definition: str
+    whole_run: bool = False
+
+
+METRICS: Mapping[str, Metric] = types.MappingProxyType(
+    {
+        "activation": Metric(
+            "activation",
+            "",
+            "higher",
+            "The unit's activation on the center crop of the visualization.",
+        ),
+        "activation_percentile": Metric(
+            "activation percentile",
+            "%",
+            "higher",
+            "Percentage of the real images with a lower activation.",
+        ),
+        "facet_recall": Metric(
+            "facet recalled",
+            "",
+            "higher",
+            "1 if the visualization's code is nearer to the centroid of its own facet's real "
+            "images than to any other facet's, else 0.",
+        ),
+        "facet_margin": Metric(
+            "facet margin",
+            "",
+            "higher",
+            "Distance of the code to the nearest other centroid less that to its own, over the "
+            "distance between the two: 1 on its own centroid, -1 on the other.",
+        ),
+        "code_retention": Metric(
+            "code retention",
+            "%",
+            "higher",
+            "Percentage of the facet's real images whose codes are farther from the facet's "
+            "centroid than the visualization's.",
+        ),
+        "color_distance": Metric(
+            "color distance",
+            "ΔE",
+            "lower",
+            "Sliced Wasserstein distance in CIE L*a*b* between the pixels of the visualization and "
+            "of its facet's real images.",
+        ),
+        "color_distance_control": Metric(
+            "color distance from noise",
+            "ΔE",
+            None,
+            "The same distance for a visualization of the unit that was started from noise.",
+        ),
+        "gradient_area": Metric(
+            "gradient area",
+            "",
+            "lower",
+            "Share of the image that the energy of the unit's gradient effectively covers "
+            "(participation ratio); repeated fragments raise it.",
+        ),
+        "gradient_spread": Metric(
+            "gradient spread",
+            "",
+            "lower",
+            "Root mean square distance of the gradient's energy from its center, 1 if it is even "
+            "over the image; repeated fragments raise it.",
+        ),
+        "homogeneity": Metric(
+            "homogeneity",
+            "",
+            None,
+            "Mean cosine similarity between the codes of two real images of the facet.",
+        ),
+        "recall": Metric(
+            "facet recall",
+            "",
+            "higher",
+            "Share of the facets whose visualization is recalled; chance is one over their number.",
+            whole_run=True,
+        ),
+        "diversity": Metric(
+            "diversity",
+            "",
+            "higher",
+            "Mean cosine distance between the codes of two visualizations over that between two "
+            "facets' centroids.",
+            whole_run=True,
+        ),
+        "image_diversity": Metric(
+            "image diversity",
+            "ΔE",
+            "higher",
+            "Mean color difference between two visualizations, pixel by pixel.",
+            whole_run=True,
+        ),
+        "stability": Metric(
+            "stability",
+            "",
+            "higher",
+            "Adjusted Rand index of the clustering between bootstrap samples of the real images.",
+            whole_run=True,
+        ),
+    }
+)
