@@ -25,9 +25,9 @@ def crop_offset(
     """Draws the top-left corner of a crop, each axis on its own.
 
     ``"center"`` is the bias toward the center: ``clip(int(normal(free / 2, free * offset_std)), 0,
-    free)`` with ``free = canvas - window``; ``int`` cuts toward zero, so the mean lies half a pixel
-    above the center crop's top-left corner. ``"uniform"`` gives each of the ``free + 1`` offsets the
-    same probability.
+    free)`` with ``free = canvas - window``; ``int`` cuts toward zero, so crops lie half a pixel up
+    and left of the center on average. ``"uniform"`` gives each of the ``free + 1`` offsets the same
+    probability.
 
     Args:
       key: one crop's key.

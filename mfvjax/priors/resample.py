@@ -56,7 +56,7 @@ def spline_zoom(
 
 @functools.lru_cache(maxsize=64)
 def _zoom_matrix(n_in: int, n_out: int) -> np.ndarray:
-    """The ``(n_out, n_in)`` matrix of SciPy's one-dimensional zoom: column i is the zoomed spike i."""
+    """The ``(n_out, n_in)`` matrix of SciPy's zoom along one axis: column i is zoomed spike i."""
     from scipy import ndimage  # JAX itself depends on SciPy
 
     columns = [ndimage.zoom(spike, n_out / n_in, order=3) for spike in np.eye(n_in)]

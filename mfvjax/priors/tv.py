@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import functools
-from typing import Literal, NamedTuple, TypeAlias
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.custom_batching import custom_vmap
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-Rule: TypeAlias = Literal["isotropic", "anisotropic", "scikit-image"]
-Order: TypeAlias = Literal["red-black", "raster"]
+from mfvjax.priors.checkerboard import BLACK, RED, Checkerboard
+from mfvjax.priors.tv_sweep import RELEASE, Cells, Rule, SplitBregman, release_frame
+from mfvjax.priors.tv_wavefront import raster_sweeps, sweeps_to_tolerance
 
-RULES = ("isotropic", "anisotropic", "scikit-image")
-ORDERS = ("red-black", "raster")
+Order: TypeAlias = Literal["red-black", "raster"]
 
 
 class TVInfo(NamedTuple):
-    """What a denoising cost.
+    """What a denoising took.
 
     Attributes:
-      num_sweeps: sweeps each image took before it met the tolerance or the limit.
+      num_sweeps: of each image, until it met the tolerance or the limit.
     """
 
     num_sweeps: Int[Array, "*batch"]
@@ -36,7 +41,49 @@ def denoise_tv(
     num_sweeps: int = 100,
     tolerance: float | None = None,
 ) -> Float[Array, "*batch h w c"]:
-    """See `denoise_tv_with_info`."""
+    """Denoises images by total variation, each channel on its own.
+
+    Minimizes ``sum |grad u| + fidelity / 2 * ||u - image||^2`` by split Bregman with Gauss-Seidel
+    sweeps. Rules:
+
+    * ``"isotropic"``: ``|grad u|`` is the length of the vector of forward differences, the border
+      is free. The mathematics of the paper. The penalty is ``sqrt(fidelity) / 2`` and the
+      auxiliary variables are over-relaxed, which changes the way to the minimum, not the minimum.
+    * ``"anisotropic"``: the sum of the absolute differences instead of the length.
+    * ``"scikit-image"``: the arithmetic of ``skimage.restoration.denoise_tv_bregman``, which the
+      released scripts ran: penalty ``2 * fidelity``, a smooth shrinkage in place of the threshold,
+      a frame that never changes. It converges to another image: at a fidelity of 0.4 its energy is
+      about 2 % above the minimum, at 0.001 nearly twice the minimum.
+
+    Orders: ``"red-black"`` updates all pixels of one color of a checkerboard at once;
+    ``"raster"`` gives what a loop over rows and columns gives, up to rounding, at three to four
+    times the cost. Both have the same limit. After 100 sweeps of rule ``"scikit-image"`` they
+    differ by hundredths of a grey level, up to about one at fidelities near 2.
+
+    A step, not a loss: gradients through it are not supported.
+
+    Args:
+      images: grey levels in [0, 255]; any number of leading axes, any number of channels.
+      fidelity: > 0, one number or one per image; larger keeps more of the image. Its effect depends
+        on the range of the pixels. May be traced: no value compiles anew.
+      rule: the energy and its arithmetic.
+      order: of the updates within a sweep.
+      num_sweeps: at most so many over each image.
+      tolerance: an image is left alone once a sweep changes it by at most so much, as root mean
+        square over its pixels and channels, in grey levels; the released scripts used 1e-3.
+        ``None`` runs all sweeps.
+
+    Returns:
+      Images of the same shape and dtype; what one image becomes does not depend on the others.
+
+    Raises:
+      ValueError: `images` has fewer than three axes, is smaller than 2 x 2 or neither float32 nor
+        float64; `fidelity` is not positive or does not fit the leading axes; `rule` or `order` is
+        unknown; `num_sweeps` < 1; `tolerance` is negative.
+
+    References:
+      Goldstein & Osher 2009, section 4; Getreuer 2012; ``skimage.restoration``.
+    """
     return denoise_tv_with_info(
         images,
         fidelity=fidelity,
@@ -56,95 +103,159 @@ def denoise_tv_with_info(
     num_sweeps: int = 100,
     tolerance: float | None = None,
 ) -> tuple[Float[Array, "*batch h w c"], TVInfo]:
-    """Denoises, and also returns how many sweeps each image took."""
+    """Like `denoise_tv`, and also tells how many sweeps each image took."""
+    _check_options(rule, order, num_sweeps, tolerance)
+    _check_images(images)
     *batch, height, width, channels = images.shape
-    weight = jnp.broadcast_to(jnp.asarray(fidelity, images.dtype), batch).reshape(-1)
-    flat = images.reshape(-1, height, width, channels)
-    planes = jnp.moveaxis(flat, -1, 1)
-    result, used = _solve(planes, weight, rule, num_sweeps, tolerance)
-    result = jnp.moveaxis(result, 1, -1).reshape(images.shape)
-    return result, TVInfo(used.reshape(tuple(batch)))
+    count = math.prod(batch)
+    weights = _per_image(fidelity, tuple(batch), images.dtype)
+    eps = jnp.full(count, 0 if tolerance is None else tolerance, images.dtype)
+    solve = _solver(rule, order, num_sweeps, tolerance is not None)
+    flat = images.reshape(count, height, width, channels)
+    denoised, used = solve(flat, weights, eps)
+    return denoised.reshape(images.shape), TVInfo(used.reshape(tuple(batch)))
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3, 4))
-def _solve(images, weight, rule, num_sweeps, tolerance):
-    n, _, h, w = images.shape
-    release = rule == "scikit-image"
-    mu = weight.reshape(n, 1, 1, 1)
-    g = 2 * mu
-    row = jnp.arange(h).reshape(1, 1, h, 1)
-    col = jnp.arange(w).reshape(1, 1, 1, w)
-    red = (row + col) % 2 == 0
-    if release:
-        top, left = images[:, :, 1:2, :], images[:, :, :, 1:2]
-        bottom, right = images[:, :, -1:, :], images[:, :, :, -1:]
-        degree = 4.0
-    else:
-        degree = (
-            (row > 0).astype(images.dtype)
-            + (row < h - 1).astype(images.dtype)
-            + (col > 0).astype(images.dtype)
-            + (col < w - 1).astype(images.dtype)
+def _check_options(rule: str, order: str, num_sweeps: int, tolerance: float | None) -> None:
+    if rule not in get_args(Rule):
+        raise ValueError(f"TV rule {rule!r} is unknown; the rules are {', '.join(get_args(Rule))}")
+    if order not in get_args(Order):
+        raise ValueError(f"TV order {order!r} is unknown; it is 'red-black' or 'raster'")
+    if num_sweeps < 1:
+        raise ValueError(f"num_sweeps is {num_sweeps}; TV denoising needs at least one sweep")
+    if tolerance is not None and not tolerance >= 0:
+        raise ValueError(f"tolerance is {tolerance}; it must be 0 or more, or None for no stop")
+
+
+def _check_images(images: Array) -> None:
+    if images.ndim < 3:
+        raise ValueError(
+            f"images of shape {images.shape} need at least three axes: height, width, channels"
         )
-    zero_row = jnp.zeros_like(images[:, :, :1, :])
-    zero_col = jnp.zeros_like(images[:, :, :, :1])
+    if min(images.shape[-3:-1]) < 2:
+        raise ValueError(f"images of shape {images.shape} must be at least 2 x 2 pixels")
+    if images.dtype not in (jnp.float32, jnp.float64):
+        raise ValueError(f"images are {images.dtype}; TV denoising takes float32 or float64")
 
-    def cat(parts, axis):
-        return jnp.concatenate(parts, axis)
 
-    def shrink_term(tx, ty):
-        """d - b = 2 shrink(t) - t."""
-        if rule == "anisotropic":
-            return tuple(2 * jnp.sign(t) * jnp.maximum(jnp.abs(t) - 1 / g, 0) - t for t in (tx, ty))
-        s = jnp.sqrt(tx * tx + ty * ty)
-        if release:
-            m = (s * g - 1) / (s * g + 1)
-        else:
-            m = 2 * jnp.maximum(1 - 1 / jnp.maximum(g * s, 1e-30), 0) - 1
-        return tx * m, ty * m
+def _per_image(fidelity: ArrayLike, batch: tuple[int, ...], dtype: Any) -> Float[Array, " n"]:
+    if not isinstance(fidelity, jax.core.Tracer) and not np.all(np.asarray(fidelity) > 0):
+        raise ValueError(f"fidelity must be positive, not {fidelity}; it weighs the given image")
+    weights = jnp.asarray(fidelity, dtype)
+    if weights.ndim > len(batch) or np.broadcast_shapes(weights.shape, batch) != batch:
+        raise ValueError(
+            f"fidelity of shape {weights.shape} does not fit a batch of shape {batch}: "
+            "give one number, or one per image"
+        )
+    weights = weights.reshape((1,) * (len(batch) - weights.ndim) + weights.shape)
+    return jnp.broadcast_to(weights, batch).reshape(-1)
 
-    def half(mask, state):
-        u, tx, ty = state
-        qx, qy = shrink_term(tx, ty)
-        bx, by = 0.5 * (tx - qx), 0.5 * (ty - qy)
-        if release:
-            up, down = cat([top, u[:, :, :-1]], 2), cat([u[:, :, 1:], bottom], 2)
-            lf, rt = cat([left, u[..., :-1]], 3), cat([u[..., 1:], right], 3)
-        else:
-            up, down = cat([zero_row, u[:, :, :-1]], 2), cat([u[:, :, 1:], zero_row], 2)
-            lf, rt = cat([zero_col, u[..., :-1]], 3), cat([u[..., 1:], zero_col], 3)
-        div = cat([zero_col, qx[..., :-1]], 3) - qx + cat([zero_row, qy[:, :, :-1]], 2) - qy
-        new = (mu * images + g * (up + down + lf + rt + div)) / (mu + g * degree)
-        if release:
-            tx = jnp.where(mask, rt - u + bx, tx)
-            ty = jnp.where(mask, down - u + by, ty)
-        return jnp.where(mask, new, u), tx, ty
 
-    def sweep(state):
-        state = half(~red, half(red, state))
-        if not release:
-            u, tx, ty = state
-            qx, qy = shrink_term(tx, ty)
-            bx, by = 0.5 * (tx - qx), 0.5 * (ty - qy)
-            tx = cat([u[..., 1:] - u[..., :-1] + bx[..., :-1], zero_col], 3)
-            ty = cat([u[:, :, 1:] - u[:, :, :-1] + by[:, :, :-1], zero_row], 2)
-            state = u, tx, ty
-        return state
+@functools.cache
+def _solver(rule: Rule, order: Order, num_sweeps: int, stops: bool) -> Callable[..., Any]:
+    """Denoises ``(n, h, w, c)`` images; under `jax.vmap` the mapped axis joins n."""
 
-    zero = jnp.zeros_like(images)
-    start = (images, zero, zero)
-    if tolerance is None:
-        state = jax.lax.fori_loop(0, num_sweeps, lambda _, s: sweep(s), start)
-        return state[0], jnp.full(n, num_sweeps, jnp.int32)
+    @custom_vmap
+    def solve(images: Array, fidelity: Array, tolerance: Array) -> tuple[Array, Array]:
+        board = Checkerboard(*images.shape[1:3])
+        planes = jnp.moveaxis(images, -1, 1)
+        framed = release_frame(board, planes) if rule == RELEASE else board.frame(planes)
+        run = functools.partial(_run, board, rule, order, num_sweeps, stops)
+        red, black, used = lax.platform_dependent(
+            *board.split(framed),
+            fidelity,
+            tolerance,
+            cpu=functools.partial(_one_by_one, run, by_plane=not stops),
+            default=run,
+        )
+        return jnp.moveaxis(board.join(red, black), 1, -1), used
 
-    def body(carry):
-        count, active, used, state = carry
-        new = sweep(state)
-        rms = jnp.sqrt(jnp.mean((new[0] - state[0]) ** 2, axis=(1, 2, 3)))
-        keep = active.reshape(n, 1, 1, 1)
-        state = tuple(jnp.where(keep, a, b) for a, b in zip(new, state, strict=True))
-        return count + 1, active & (rms > tolerance), used + active.astype(jnp.int32), state
+    @solve.def_vmap
+    def solve_mapped(axis_size: int, in_batched: list[bool], *args: Array) -> tuple[Any, Any]:
+        spread = [
+            arg if batched else jnp.broadcast_to(arg, (axis_size, *arg.shape))
+            for arg, batched in zip(args, in_batched, strict=True)
+        ]
+        denoised, used = solve(*(arg.reshape(-1, *arg.shape[2:]) for arg in spread))
+        return (
+            denoised.reshape(spread[0].shape),
+            used.reshape(spread[1].shape),
+        ), (True, True)
 
-    carry = (jnp.int32(0), jnp.ones(n, bool), jnp.zeros(n, jnp.int32), start)
-    carry = jax.lax.while_loop(lambda c: (c[0] < num_sweeps) & c[1].any(), body, carry)
-    return carry[3][0], carry[2]
+    return jax.jit(solve)
+
+
+def _one_by_one(
+    run: Callable[..., Any], *args: Array, by_plane: bool
+) -> tuple[Array, Array, Array]:
+    """Runs images in turn, or single planes: the state of one fits a processor's cache."""
+    red, black, fidelity, tolerance = args
+    channels = red.shape[1]
+    if by_plane:
+        red, black = (cells.reshape(-1, 1, cells.shape[-1]) for cells in (red, black))
+        fidelity, tolerance = (jnp.repeat(value, channels) for value in (fidelity, tolerance))
+    args = (red[:, None], black[:, None], fidelity[:, None], tolerance[:, None])
+    red, black, used = lax.map(lambda one: run(*one), args)
+    shape = (-1, channels, red.shape[-1])
+    return (
+        red.reshape(shape),
+        black.reshape(shape),
+        used.reshape(-1)[:: channels if by_plane else 1],
+    )
+
+
+def _run(
+    board: Checkerboard,
+    rule: Rule,
+    order: Order,
+    num_sweeps: int,
+    stops: bool,
+    red: Float[Array, "n c cells"],
+    black: Float[Array, "n c cells"],
+    fidelity: Float[Array, " n"],
+    tolerance: Float[Array, " n"],
+) -> tuple[Array, Array, Int[Array, " n"]]:
+    method = SplitBregman.build(board, rule, (red, black), fidelity)
+    cells = method.start((red, black))
+    used = jnp.full(fidelity.shape, num_sweeps, jnp.int32)
+    if order == "raster":
+        if stops:
+            used = sweeps_to_tolerance(method, cells, num_sweeps, tolerance)
+        cells = raster_sweeps(method, cells, used)
+    elif stops:
+        cells, used = _sweeps_to_tolerance(method, cells, num_sweeps, tolerance)
+    else:
+        cells = lax.fori_loop(0, num_sweeps, lambda _, state: method.sweep(*state), cells)
+    return cells[RED].u, cells[BLACK].u, used
+
+
+def _sweeps_to_tolerance(
+    method: SplitBregman,
+    cells: tuple[Cells, Cells],
+    num_sweeps: int,
+    tolerance: Float[Array, " n"],
+) -> tuple[tuple[Cells, Cells], Int[Array, " n"]]:
+    """Red-black sweeps; an image that met its tolerance keeps its state while others go on."""
+    count, channels = cells[RED].u.shape[:2]
+    pixels = method.board.height * method.board.width * channels
+
+    def going_on(carry: tuple) -> Array:
+        index, active, _, _ = carry
+        return (index < num_sweeps) & jnp.any(active)
+
+    def sweep(carry: tuple) -> tuple:
+        index, active, used, cells = carry
+        moved = method.sweep(*cells)
+        squares = sum(
+            jnp.sum(jnp.square(new.u - old.u), axis=(1, 2))
+            for new, old in zip(moved, cells, strict=True)
+        )
+        if count > 1:  # a single image ends its own loop
+            keep = active.reshape(-1, 1, 1)
+            moved = jax.tree.map(lambda new, old: jnp.where(keep, new, old), moved, cells)
+        used = used + active.astype(jnp.int32)
+        return index + 1, active & (jnp.sqrt(squares / pixels) > tolerance), used, moved
+
+    start = (jnp.int32(0), jnp.ones(count, bool), jnp.zeros(count, jnp.int32), cells)
+    _, _, used, cells = lax.while_loop(going_on, sweep, start)
+    return cells, used
