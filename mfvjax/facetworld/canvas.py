@@ -24,7 +24,7 @@ def srgb(red: float, green: float, blue: float) -> Color:
     return np.array([red, green, blue], np.float32).reshape(3, 1, 1) ** np.float32(2.2)
 
 
-def mix(first: Color, second: Color, share: Plane) -> Colors:
+def mix(first: Color | Colors, second: Color | Colors, share: Plane) -> Colors:
     """Per pixel ``first`` where `share` is 0, ``second`` where it is 1."""
     return first + (second - first) * share
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from scipy import ndimage
 
 from mfvjax.facetworld.canvas import Canvas, Colors
 
 
-def halve(pixels: Colors) -> Colors:
+def halve(pixels: Colors) -> Float[np.ndarray, "3 rows columns"]:
     """Means of 2x2 pixels."""
     rows = pixels[:, 0::2] + pixels[:, 1::2]
     return (rows[:, :, 0::2] + rows[:, :, 1::2]) * np.float32(0.25)

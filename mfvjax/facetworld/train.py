@@ -1,158 +1,84 @@
-"""Trains the bundled network on painted pictures: ``python -m mfvjax.facetworld.train``.
+"""Trains the bundled network, or shows how good it is.
 
-Only class labels are used, never facets. Each batch of random views is used a few times in a row,
-and each time the gradient that updates the weights also moves the views to where the network errs
-more, at most a fixed distance away (adversarial training "for free"). Gradients of such networks
-follow the things in a picture, so their visualizations show them.
-
-References: Shafahi et al. 2019, "Adversarial training for free!"; Santurkar et al. 2019, "Image
-  synthesis with a single (robust) classifier".
+python -m mfvjax.facetworld.train                # trains; minutes on two cores
+python -m mfvjax.facetworld.train --evaluate     # scores of the bundled weights
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Iterator
-from typing import Any
+import os
+import pathlib
+import time
+from typing import Annotated
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
+import typer
 from flax import nnx
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
-from mfvjax.facetworld.augment import random_views
-from mfvjax.facetworld.world import FacetWorld
-from mfvjax.models.compact import INPUT_SIZE, Compact
-from mfvjax.preprocess import Preprocessing
+from mfvjax.facetworld.evaluate import ClassScore, score_classes
+from mfvjax.facetworld.training import PREPROCESSING, Recipe, train
+from mfvjax.facetworld.weights import WEIGHTS, load_compact, save_weights
+from mfvjax.facetworld.world import FacetWorld, dataset
 
-PREPROCESSING = Preprocessing(INPUT_SIZE, "RGB", (124.0, 113.0, 97.0), 1 / 64)
-"""What the bundled network eats: pictures minus facetworld's mean color, over their deviation."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """Everything that, with the pictures, decides the trained weights.
-
-    Attributes:
-      num_steps: updates of the weights.
-      num_replays: updates in a row that use the same views.
-      batch_size: pictures in each.
-      learning_rate: at its highest, after a warm-up; falls to 0 along a cosine.
-      weight_decay: AdamW's.
-      distance: that views are moved, as root mean square over pixels and channels, in grey levels.
-      averaging: decay of the running average of the weights that is kept in the end.
-      seed: of weights, order, views and dropout.
-    """
-
-    num_steps: int = 1500
-    num_replays: int = 3
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.02
-    distance: float = 4.0
-    averaging: float = 0.995
-    seed: int = 0
+TEST_SEED = 1_000_003
+"""Seed of the test pictures; training seeds are smaller."""
+_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
 
 
-def train(world: FacetWorld, recipe: Recipe) -> Iterator[tuple[int, Float[Array, ""], PyTree]]:
-    """Trains a new network, step by step.
-
-    Args:
-      world: training pictures of the network's input size.
-      recipe: see `Recipe`.
-
-    Yields:
-      After each step its number from 1, its loss, and the averaged parameters so far.
-    """
-    module = Compact(rngs=nnx.Rngs(recipe.seed), num_classes=len(world.class_names))
-    graph, params = nnx.split(module)
-    optimizer = _optimizer(recipe)
-    state, average = optimizer.init(params), jax.tree.map(jnp.copy, params)
-    images, labels = jnp.asarray(world.images), jnp.asarray(world.class_index)
-    key = jax.random.key(recipe.seed)
-    look = jax.jit(_look)
-    step = jax.jit(functools.partial(_step, graph, optimizer, recipe), donate_argnums=(0, 2))
-    net_input = error = None
-    for number, chosen in enumerate(_batches(world, recipe)):
-        view_key, drop_key = jax.random.split(jax.random.fold_in(key, number))
-        if number % recipe.num_replays == 0:
-            net_input, targets = look(view_key, images, chosen), labels[chosen]
-            error = jnp.zeros_like(net_input)
-        params, average, state, error, loss = step(
-            params, average, state, net_input, error, targets, drop_key
-        )
-        yield number + 1, loss, average
+def main(
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Train nothing; show scores of the weights.")
+    ] = False,
+    weights: Annotated[pathlib.Path, typer.Option(help="File to evaluate, or to write.")] = WEIGHTS,
+    steps: Annotated[int, typer.Option(min=1, help="Updates of the weights.")] = Recipe.num_steps,
+    pictures: Annotated[int, typer.Option(min=1, help="Training pictures per facet.")] = 100,
+    test_pictures: Annotated[int, typer.Option(min=2, help="Test pictures per facet.")] = 30,
+    seed: Annotated[int, typer.Option(min=0, max=TEST_SEED - 1)] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that paint.")] = os.cpu_count()
+    or 0,
+) -> None:
+    """Trains the network that comes with mfvjax on painted pictures of known classes."""
+    console = Console()
+    if not evaluate:
+        console.print(f"painting {pictures} training pictures of every facet")
+        world = dataset(pictures, seed=seed, num_workers=workers)
+        _train(console, world, dataclasses.replace(Recipe(), num_steps=steps, seed=seed), weights)
+    console.print(f"painting {test_pictures} test pictures of every facet")
+    world = dataset(test_pictures, seed=TEST_SEED, num_workers=workers)
+    module, preprocessing, _ = load_compact(weights)
+    scores = score_classes(module, preprocessing, world)
+    console.print(_table(scores))
+    counts = [score.num_facets for score in scores]
+    right = sum(s.accuracy * n for s, n in zip(scores, counts, strict=True))
+    console.print(f"test accuracy {right / sum(counts):.4f} on {len(world.images)} new pictures")
 
 
-def _optimizer(recipe: Recipe) -> optax.GradientTransformation:
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0, recipe.learning_rate, max(recipe.num_steps // 20, 1), recipe.num_steps
-    )
-    return optax.chain(
-        optax.clip_by_global_norm(1.0),
-        optax.adamw(rate, weight_decay=recipe.weight_decay, mask=_is_kernel),
-    )
+def _train(console: Console, world: FacetWorld, recipe: Recipe, path: pathlib.Path) -> None:
+    start = time.monotonic()
+    with Progress(*_COLUMNS, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("training", total=recipe.num_steps)
+        for number, loss, average in train(world, recipe):
+            params = average
+            if number % 10 == 0 or number == recipe.num_steps:
+                label = f"training, loss {float(loss):.3f}"
+                progress.update(task, completed=number, description=label)
+    arrays = nnx.to_pure_dict(jax.device_get(params))
+    save_weights(path, arrays, class_names=world.class_names, preprocessing=PREPROCESSING)
+    minutes = (time.monotonic() - start) / 60
+    console.print(f"trained in {minutes:.1f} minutes; {path.stat().st_size / 1e6:.2f} MB in {path}")
 
 
-def _is_kernel(params: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+def _table(scores: list[ClassScore]) -> Table:
+    table = Table("class", "facets", "accuracy", "facets found in fc7 (adjusted Rand index)")
+    for score in scores:
+        found = f"{score.agreement:.3f}" if score.num_facets > 1 else "-"
+        table.add_row(score.class_name, str(score.num_facets), f"{score.accuracy:.3f}", found)
+    return table
 
 
-def _batches(world: FacetWorld, recipe: Recipe) -> Iterator[Int[np.ndarray, " batch"]]:
-    """Indices of each batch; all classes are equally frequent, however many facets they have."""
-    counts = np.bincount(world.class_index)
-    chances = 1 / (len(counts) * counts[world.class_index])
-    rng = np.random.default_rng(recipe.seed)
-    for _ in range(recipe.num_steps):
-        yield rng.choice(len(chances), recipe.batch_size, p=chances)
-
-
-def _look(
-    key: Key[Array, ""], images: UInt8[Array, "n height width 3"], chosen: Int[Array, " batch"]
-) -> Float[Array, "batch height width 3"]:
-    return PREPROCESSING.to_net_input(random_views(key, images[chosen].astype(jnp.float32)))
-
-
-def _step(
-    graph: Any,
-    optimizer: optax.GradientTransformation,
-    recipe: Recipe,
-    params: PyTree,
-    average: PyTree,
-    state: PyTree,
-    net_input: Float[Array, "batch height width 3"],
-    error: Float[Array, "batch height width 3"],
-    targets: Int[Array, " batch"],
-    drop_key: Key[Array, ""],
-) -> tuple[PyTree, PyTree, PyTree, Float[Array, "batch height width 3"], Float[Array, ""]]:
-    """One update of the weights, and one of the error that is added to the pictures."""
-
-    def loss_of(params: PyTree, error: Array) -> Array:
-        logits = nnx.merge(graph, params)(net_input + error, drop_key=drop_key)["fc8"]
-        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, targets))
-
-    loss, (gradient, slope) = jax.value_and_grad(loss_of, argnums=(0, 1))(params, error)
-    updates, state = optimizer.update(gradient, state, params)
-    params = optax.apply_updates(params, updates)
-    error = _worsen(error, slope, recipe.distance / 64)
-    average = jax.tree.map(
-        lambda old, new: old + (1 - recipe.averaging) * (new - old), average, params
-    )
-    return params, average, state, error, loss
-
-
-def _worsen(
-    error: Float[Array, "batch height width 3"],
-    slope: Float[Array, "batch height width 3"],
-    distance: float,
-) -> Float[Array, "batch height width 3"]:
-    """A step up the loss, then back into the ball of root mean square `distance`."""
-
-    def size(values: Array) -> Array:
-        return jnp.sqrt(jnp.mean(values**2, axis=(1, 2, 3), keepdims=True)) + 1e-12
-
-    moved = error + distance * slope / size(slope)
-    return moved * jnp.minimum(distance / size(moved), 1.0)
+if __name__ == "__main__":
+    typer.run(main)
