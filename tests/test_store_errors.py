@@ -233,7 +233,7 @@ def test_a_full_disk_is_explained_and_leaves_nothing(nth, tmp_path, monkeypatch)
         return open("/dev/full", "wb") if len(paths) == nth else open(path, mode)
 
     monkeypatch.setattr("mfvjax.store.files.open", full, raising=False)
-    message = r"no space left in .*: the run takes 0\.\d MB, and \d+\.\d MB are free; free some"
+    message = r"no space left in .*: the run takes 0\.\d MB, and \d+\.\d MB were free; free some"
     with pytest.raises(RunWriteError, match=message) as failed:
         save_run(example_run(title="new"), tmp_path / "run", overwrite=True)
     assert failed.value.errno == errno.ENOSPC

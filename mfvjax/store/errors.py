@@ -26,16 +26,25 @@ class RunExistsError(FileExistsError):
 class RunWriteError(OSError):
     """The run could not be written; what was written of it is removed."""
 
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()
+
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def explain(error: OSError, parent: pathlib.Path, *, needed: int | None = None) -> RunWriteError:
-    """A failed write in words; `parent` is where the run folder goes, `needed` the run's bytes."""
+def explain(error: OSError, parent: pathlib.Path, *, space: str = "") -> RunWriteError:
+    """A failed write in words.
+
+    Args:
+      error: what the operating system said.
+      parent: where the run folder was to go.
+      space: `space_for` the run, taken before anything was written, if its size is known.
+    """
     if error.errno in FULL:
-        need = "" if needed is None else f"the run takes {_megabytes(needed)}, and "
-        text = f"no space left in {parent}: {need}{_free(parent)}; free some or write elsewhere"
+        free = space or f"{_megabytes(shutil.disk_usage(parent).free)} are free"
+        text = f"no space left in {parent}: {free}; free some or write elsewhere"
     elif error.errno in _READ_ONLY:
         text = f"{parent} cannot be written to ({error.strerror}); choose another place for the run"
     else:
@@ -43,8 +52,10 @@ def explain(error: OSError, parent: pathlib.Path, *, needed: int | None = None) 
     return RunWriteError(error.errno, text)
 
 
-def _free(parent: pathlib.Path) -> str:
-    return f"{_megabytes(shutil.disk_usage(parent).free)} are free"
+def space_for(needed: int, folder: pathlib.Path) -> str:
+    """How much a run of so many bytes takes and how much there is, in words."""
+    free = shutil.disk_usage(folder).free
+    return f"the run takes {_megabytes(needed)}, and {_megabytes(free)} were free"
 
 
 def _megabytes(count: int) -> str:

@@ -50,14 +50,10 @@ def open_run_folder(
         _check(target, overwrite)
         claims.remove_dead(target)
         claim = claims.claim_new(target, claims.WRITING)
-    with claim:
-        try:
-            with _explained(target.parent, only_full=True):
-                yield claim.path
-            with _explained(target.parent):
-                _finish(claim.path, target, overwrite)
-        finally:
-            shutil.rmtree(claim.path, ignore_errors=True)  # gone already if all went well
+    with claim, _explained(target.parent, only_full=True), _removed_after_error(claim.path):
+        yield claim.path
+        with _explained(target.parent):
+            _finish(claim.path, target, overwrite)
 
 
 @contextlib.contextmanager
@@ -71,6 +67,15 @@ def _explained(parent: pathlib.Path, *, only_full: bool = False) -> Iterator[Non
         if only_full and error.errno not in FULL:
             raise  # the caller's own: an image that could not be read, say
         raise explain(error, parent) from error
+
+
+@contextlib.contextmanager
+def _removed_after_error(folder: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _restore(target: pathlib.Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mfvjax.run import Run
 from mfvjax.store.arrays import pack
-from mfvjax.store.errors import FULL, explain
+from mfvjax.store.errors import FULL, explain, space_for
 from mfvjax.store.files import record, write_file
 from mfvjax.store.header import RUN_JSON, header_of
 from mfvjax.store.names import ARRAYS, array_fields, facet_file, nearest_file, phase_key
@@ -46,14 +46,14 @@ def write_run(run: Run, folder: pathlib.Path) -> None:
     """
     blobs = {ARRAYS: pack(_arrays(run)), **dict(_pictures(run))}
     blobs[RUN_JSON] = header_of(run, {name: record(data) for name, data in blobs.items()})
+    space = space_for(sum(map(len, blobs.values())), folder)
     try:
         for name, data in blobs.items():
             write_file(folder / name, data)
     except OSError as error:
         if error.errno not in FULL:
             raise
-        needed = sum(map(len, blobs.values()))
-        raise explain(error, folder.parent, needed=needed) from error
+        raise explain(error, folder.parent, space=space) from error
 
 
 def _arrays(run: Run) -> dict[str, np.ndarray]:
