@@ -82,6 +82,11 @@ def test_every_command_explains_itself(run, name):
     assert f"Usage: mfvjax {name}" in out
 
 
+def test_the_help_of_fetch_names_every_network(run):
+    out = " ".join(run("fetch", "--help")[1].replace("│", " ").split())
+    assert all(name in out for name in SOURCES)
+
+
 def test_a_command_is_one_small_file(run, tmp_path, monkeypatch):
     (tmp_path / "say_hello.py").write_text(
         'def command(name: str) -> None:\n    """Say hello."""\n    print(f"hello {name}")\n'

@@ -232,9 +232,8 @@ def test_a_vision_transformer():
     assert network.resolve("block:3@29,0") == Unit("block", 3, (29, 0))
     with pytest.raises(ValueError, match="rows 0 to 29 and columns 0 to 0"):
         network.resolve("block:3@30,0")
-    gradient = jax.grad(lambda x: network.read(network.params, x)["block"][:, 7, 2].sum())(
-        jnp.asarray(images(1))
-    )
+    slope = jax.grad(lambda x: network.read(network.params, x)["block"][:, 7, 2].sum())
+    gradient = jax.jit(slope)(jnp.asarray(images(1)))
     assert (np.abs(gradient).max(axis=(0, 3)) > 0).mean() > 0.99
 
 
@@ -343,6 +342,22 @@ def test_a_rectifier_written_by_hand_hides_no_dependence():
 
     network = Network.from_nnx(Hard(), preprocessing=EATS)
     assert network.layers["hard"].receptive_field == ReceptiveField((3, 3), (1, 1), (0, 0))
+
+
+def test_printing_a_network_measures_nothing(cnn):
+    network = Network.from_nnx(cnn, preprocessing=EATS)
+    expected = "Network('SmallCnn', 9 layers, input 24x20, 5 classes in 'head', float32)"
+    assert repr(network) == expected
+    info = network.layers["blocks/1"]
+    assert repr(info) == "MeasuredLayer(name='blocks/1', shape=(6, 5, 6))"
+    assert "receptive_field" not in vars(info)
+    assert info.receptive_field == ReceptiveField((7, 7), (4, 4), (0, 0))
+
+
+def test_an_old_flax_is_named(cnn, monkeypatch):
+    monkeypatch.delattr(nnx, "capture")
+    with pytest.raises(ImportError, match=r"needs flax >= 0\.12\.6"):
+        Network.from_nnx(cnn, preprocessing=EATS)
 
 
 class Returns(nnx.Module):

@@ -19,7 +19,7 @@ from mfvjax.preprocess import Preprocessing
 from mfvjax.types import Activations, ForwardFn, LayerInfo, Params, PixelBox, Unit
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Network:
     """A model that names its activations, with everything needed to ask for a unit of it.
 
@@ -64,6 +64,13 @@ class Network:
                 f"{len(self.class_names)} class names for the {num_classes} units of layer "
                 f"{self.logits_layer!r}; give one name per unit"
             )
+
+    def __repr__(self) -> str:
+        height, width = self.input_size
+        return (
+            f"Network({self.name!r}, {len(self.layers)} layers, input {height}x{width}, "
+            f"{self.num_classes} classes in {self.logits_layer!r}, {self.compute_dtype})"
+        )
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -181,7 +188,8 @@ class Network:
     def with_precision(self, compute_dtype: str) -> Network:
         """The same network computed in "float32" or "bfloat16"; activations stay float32.
 
-        Parameters are kept as they are and cast inside `forward`, so both share one copy.
+        Parameters are kept as they are and cast inside `forward`, so both share one copy. A user's
+        layer that fixes its own dtype keeps it.
 
         Raises:
           ValueError: another precision.

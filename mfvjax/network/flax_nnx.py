@@ -80,10 +80,13 @@ def from_nnx(
       call_arguments: further keyword arguments of the module's call.
 
     Raises:
+      ImportError: Flax is older than 0.12.6.
       ValueError: no size is given or two that differ, the module returns something else or names no
         activation, a name in `layers`, `logits_layer` or `code_layer` does not exist, or
         `class_names` has the wrong length.
     """
+    if not hasattr(nnx, "capture"):
+        raise ImportError("Network.from_nnx needs flax >= 0.12.6, which can capture activations")
     graphdef, state = nnx.split(module)
     copy = nnx.merge(graphdef, state)
     copy.eval()

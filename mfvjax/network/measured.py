@@ -13,7 +13,7 @@ from jaxtyping import Bool
 
 from mfvjax.types import ForwardFn, LayerInfo, Params, ReceptiveField
 
-_BATCH = 8  # probes in one pass
+_BATCH = 16  # probes in one pass
 Dependence = Bool[np.ndarray, "outputs inputs"]
 
 
@@ -28,6 +28,9 @@ class MeasuredLayer(LayerInfo):
     ) -> None:
         for field, value in (("name", name), ("shape", shape), ("_measure", measure)):
             object.__setattr__(self, field, value)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r}, shape={self.shape})"  # measures nothing
 
     @functools.cached_property
     def receptive_field(self) -> ReceptiveField | None:  # type: ignore[override]
@@ -59,9 +62,10 @@ def measure_receptive_fields(
 ) -> dict[str, ReceptiveField]:
     """Receptive fields of the maps among `shapes`, from which outputs change with which input.
 
-    One row (then one column) of the input at a time is set to NaN, and to infinity, which weights
-    of zero and closed rectifiers do not hide; the output rows that change depend on it. Maps
-    whose dependence is no affine function of the position, or is the whole image, are left out.
+    One row (then one column) of the input at a time is set to NaN in its first half and to infinity
+    in its second, which weights of zero and closed rectifiers do not hide; the output rows that
+    change anywhere depend on it. Maps whose dependence is no affine function of the position, or
+    is the whole image, are left out.
 
     Args:
       forward: ``(params, net_input) -> {layer: activation}``.
@@ -115,10 +119,10 @@ def _probe(
     if not names:
         return {}
     plain = np.random.default_rng(0).uniform(-1, 1, (1, *input_size, 3)).astype(np.float32)
-    probes = np.repeat(plain, 1 + 2 * _BATCH, axis=0)
-    for i, place in enumerate(places):
-        probes[(1 + 2 * i, *(slice(None),) * axis, place)] = np.nan
-        probes[(2 + 2 * i, *(slice(None),) * axis, place)] = np.inf
+    probes = np.repeat(plain, 1 + _BATCH, axis=0)
+    half = (input_size[1 - axis] + 1) // 2
+    for probe, place in zip(np.moveaxis(probes[1:], 1 + axis, 1), places, strict=False):
+        probe[place, :half], probe[place, half:] = np.nan, np.inf
     out = _selected(forward, tuple(names))(params, jnp.asarray(probes))
     return {name: _changed(out[name], axis)[:, : len(places)] for name in names}
 
@@ -134,8 +138,7 @@ def _selected(forward: ForwardFn, names: tuple[str, ...]) -> Callable[[Params, A
 
 def _changed(out: Any, axis: int) -> Dependence:
     out = np.asarray(out)
-    differs = (out[1:] != out[:1]).any(axis=(2 - axis, 3))  # along the other axis, and channels
-    return differs.reshape(-1, 2, differs.shape[1]).any(axis=1).T
+    return (out[1:] != out[:1]).any(axis=(2 - axis, 3)).T  # along the other axis, and channels
 
 
 def fit_affine(depends: Dependence) -> tuple[int, int, int] | None:
