@@ -236,7 +236,9 @@ def load_bytes(file, content):
         return str(error)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_truncated_and_flipped_files_never_crash(weights, tmp_path, data):
     content, file = weights.read_bytes(), tmp_path / "damaged.safetensors"

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfvjax.network import Network
@@ -109,6 +109,7 @@ def dependence(num_inputs, num_outputs, *, size, stride, start, dilation=1):
 windows = st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(0, 4), st.integers(1, 3))
 
 
+@settings(deadline=None)
 @given(window=windows, num_inputs=st.integers(20, 40))
 def test_any_window_is_fitted(window, num_inputs):
     taps, stride, pad, dilation = window

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfvjax.types import LayerInfo, PixelBox, ReceptiveField, Unit
@@ -11,6 +11,7 @@ names = st.text(st.characters(codec="ascii", categories=("L", "N", "P")), min_si
 places = st.none() | st.tuples(st.integers(0, 500), st.integers(0, 500))
 
 
+@settings(deadline=None)
 @given(layer=names, index=st.integers(0, 10**6), position=places)
 def test_a_printed_unit_is_read_back(layer, index, position):
     unit = Unit(layer, index, position)
@@ -53,6 +54,7 @@ def brute_force_interval(windows, position):
     return min(rows), max(rows) + 1
 
 
+@settings(deadline=None)
 @given(
     windows=st.lists(
         st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(0, 2)), min_size=1, max_size=4
@@ -70,6 +72,7 @@ def test_a_box_is_what_stacked_windows_reach(windows, position):
     assert box.size == (size, 1)
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.integers(-30, 60)] * 2), st.tuples(*[st.integers(1, 40)] * 2))
 def test_a_clipped_box_keeps_just_the_pixels_inside(corner, size):
     box = PixelBox(*corner, corner[0] + size[0], corner[1] + size[1])
