@@ -1,0 +1,73 @@
+"""Numbers and names as people read them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+ARROWS = {"higher": "↑", "lower": "↓"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One score: what to call it and how to read it.
+
+    Attributes:
+      name: key in ``Run.scores`` or ``Run.summary``.
+      title: for people.
+      unit: of the values; may be empty.
+      better: ``"higher"``, ``"lower"``, or empty where neither is.
+      definition: one or two sentences; may be empty.
+    """
+
+    name: str
+    title: str
+    unit: str
+    better: str
+    definition: str
+
+    @property
+    def arrow(self) -> str:
+        """An arrow in the better direction, or nothing."""
+        return ARROWS.get(self.better, "")
+
+    @property
+    def hint(self) -> str:
+        """The definition and the better direction, for a tooltip."""
+        better = f"{self.better.capitalize()} is better." if self.better in ARROWS else ""
+        return " ".join(part for part in (self.definition, better) if part)
+
+
+def column(name: str) -> Column:
+    """What is known of a score; one that has no definition is called by its key."""
+    from mfvjax.metrics import METRICS
+
+    if name == "size":
+        return Column(name, "Images", "", "", "Real images in the facet's cluster.")
+    if name in METRICS:
+        metric = METRICS[name]
+        title = metric.title[:1].upper() + metric.title[1:]
+        return Column(name, title, metric.unit, metric.better or "", metric.definition)
+    return Column(name, name.replace("_", " ").capitalize(), "", "", "")
+
+
+def number(value: float) -> str:
+    """Three digits or so: ``"0.0312"``, ``"12.4"``, ``"1,234"``; a dash where it is not finite."""
+    if not math.isfinite(value):
+        return "\N{EN DASH}"
+    if abs(value) >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:#.3g}".removesuffix(".")
+
+
+def count(value: int, noun: str) -> str:
+    """``"1 image"``, ``"1,000 images"``."""
+    return f"{value:,} {noun}{'' if value == 1 else 's'}"
+
+
+def seconds(value: float) -> str:
+    """``"0.31 s"``, ``"62 s"``, ``"2 min 5 s"``."""
+    if value < 60:
+        return f"{value:.2f} s" if value < 10 else f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s"
