@@ -142,7 +142,10 @@ def _per_image(fidelity: ArrayLike, batch: tuple[int, ...], dtype: Any) -> Float
     if not isinstance(fidelity, jax.core.Tracer) and not np.all(np.asarray(fidelity) > 0):
         raise ValueError(f"fidelity must be positive, not {fidelity}; it weighs the given image")
     weights = jnp.asarray(fidelity, dtype)
-    if weights.ndim > len(batch) or np.broadcast_shapes(weights.shape, batch) != batch:
+    trailing = batch[len(batch) - weights.ndim :]
+    if weights.ndim > len(batch) or any(
+        given not in (1, wanted) for given, wanted in zip(weights.shape, trailing, strict=True)
+    ):
         raise ValueError(
             f"fidelity of shape {weights.shape} does not fit a batch of shape {batch}: "
             "give one number, or one per image"

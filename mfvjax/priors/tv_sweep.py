@@ -114,7 +114,7 @@ class SplitBregman:
         return self.move_t(RED, red, black), self.move_t(BLACK, black, red)
 
     def move_release(
-        self, color: int, own: Cells, other: Cells, where: Bool[Array, "1 1 window"] | None = None
+        self, color: int, own: Cells, other: Cells, where: Bool[Array, "n 1 window"] | None = None
     ) -> Cells:
         """Moves `color` as scikit-image does: t follows from differences before u moves."""
         read = self.board.window
@@ -131,7 +131,7 @@ class SplitBregman:
         return own._replace(rest=self._write(own.rest, rest, where, after=(u,)))
 
     def move_u(
-        self, color: int, own: Cells, other: Cells, where: Bool[Array, "1 1 window"] | None = None
+        self, color: int, own: Cells, other: Cells, where: Bool[Array, "n 1 window"] | None = None
     ) -> Cells:
         """Moves the pixels of `color` to the minimum of the quadratic part."""
         read = self.board.window
@@ -141,7 +141,7 @@ class SplitBregman:
         return own._replace(u=self._write(own.u, update, where))
 
     def move_t(
-        self, color: int, own: Cells, other: Cells, where: Bool[Array, "1 1 window"] | None = None
+        self, color: int, own: Cells, other: Cells, where: Bool[Array, "n 1 window"] | None = None
     ) -> Cells:
         """Moves the auxiliary variables of `color` after u, over-relaxed."""
         tx, ty = self._moved_t(color, own, other, _RELAXATION, where)

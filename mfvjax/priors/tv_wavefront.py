@@ -10,12 +10,16 @@ loop up to rounding.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from mfvjax.priors.checkerboard import BLACK, RED
+from mfvjax.priors.checkerboard import BLACK, RED, Checkerboard
 from mfvjax.priors.tv_sweep import RELEASE, Cells, SplitBregman
+
+Diagonals: TypeAlias = tuple[Int[Array, " window"], Int[Array, " window"]]
 
 
 def raster_sweeps(
@@ -24,10 +28,12 @@ def raster_sweeps(
     """The state after `num_sweeps` sweeps in raster order, a number per image."""
     board = method.board
     num_steps = board.height + board.width - 2 + 2 * jnp.max(num_sweeps)
+    diagonals = _diagonals(board)
 
     def two_steps(index: Array, cells: tuple[Cells, Cells]) -> tuple[Cells, Cells]:
-        cells, _ = _step(method, RED, 2 * index, num_sweeps, cells)
-        return _step(method, BLACK, 2 * index + 1, num_sweeps, cells)[0]
+        for color in (RED, BLACK):
+            cells, _ = _step(method, diagonals, color, 2 * index + color, num_sweeps, cells)
+        return cells
 
     return lax.fori_loop(0, (num_steps + 1) // 2, two_steps, cells)
 
@@ -47,9 +53,10 @@ def sweeps_to_tolerance(
     board = method.board
     count, channels = cells[RED].u.shape[:2]
     pixels = board.height * board.width * channels
-    diagonals = board.height + board.width - 1
+    diagonals = _diagonals(board)
+    last = board.height + board.width - 2
     limit = jnp.full(count, num_sweeps, jnp.int32)
-    ends = diagonals - 1 + 2 * jnp.arange(num_sweeps, dtype=jnp.int32)  # of each sweep, in steps
+    ends = last + 2 * jnp.arange(num_sweeps, dtype=jnp.int32)  # of each sweep, in steps
 
     def converged(sums: Array, time: Array) -> Bool[Array, "n sweeps"]:
         change = jnp.sqrt(sums / pixels)
@@ -65,9 +72,9 @@ def sweeps_to_tolerance(
         index, sums, cells = carry
         for color in (RED, BLACK):
             time = 2 * index + color
-            cells, squares = _step(method, color, time, limit, cells)
-            first = jnp.arange(color, diagonals, 2, dtype=jnp.int32)
-            by_diagonal = _diagonal_sums(method, color, squares)
+            cells, squares = _step(method, diagonals, color, time, limit, cells)
+            first = jnp.arange(color, last + 1, 2, dtype=jnp.int32)
+            by_diagonal = _diagonal_sums(board, diagonals[color], color, squares)
             sweep = (time - first) // 2  # negative ones would count from the end: put past it
             sweep = jnp.where(sweep < 0, num_sweeps, sweep)
             sums = sums.at[:, sweep].add(by_diagonal, mode="drop")
@@ -83,6 +90,7 @@ def sweeps_to_tolerance(
 
 def _step(
     method: SplitBregman,
+    diagonals: Diagonals,
     color: int,
     time: Array,
     num_sweeps: Int[Array, " n"],
@@ -91,44 +99,54 @@ def _step(
     """What moves at `time`, all of one color, and the squared changes of u."""
     other = 1 - color
     own, rest = cells[color], cells[other]
-    where = _in_reach(method, color, time, num_sweeps)
+    where = _in_reach(diagonals[color], time, num_sweeps)
     if method.rule == RELEASE:
         moved = method.move_release(color, own, rest, where)
     else:
         moved = method.move_u(color, own, rest, where)
         # The diagonal before has both its differences now.
-        behind = _in_reach(method, other, time - 1, num_sweeps)
+        behind = _in_reach(diagonals[other], time - 1, num_sweeps)
         rest = method.move_t(other, rest, moved, behind)
     squares = jnp.square(method.board.window(moved.u) - method.board.window(own.u))
     return ((moved, rest) if color == RED else (rest, moved)), squares
 
 
+def _diagonals(board: Checkerboard) -> Diagonals:
+    """Row plus column of each cell of the window by color, -1 in the frame; computed once."""
+    both = []
+    for color in (RED, BLACK):
+        row, column = board.positions(color)
+        inside = (row >= 0) & (row < board.height) & (column >= 0) & (column < board.width)
+        both.append(jnp.where(inside, row + column, -1))
+    red, black = lax.optimization_barrier(tuple(both))
+    return red, black
+
+
 def _in_reach(
-    method: SplitBregman, color: int, time: Array, num_sweeps: Int[Array, " n"]
+    diagonal: Int[Array, " window"], time: Array, num_sweeps: Int[Array, " n"]
 ) -> Bool[Array, "n 1 window"]:
-    row, column = method.board.positions(color)
-    age = (time - (row + column)).reshape(1, 1, -1)
-    return (age >= 0) & (age < 2 * num_sweeps.reshape(-1, 1, 1))
+    age = (time - diagonal).reshape(1, 1, -1)
+    moving = (age >= 0) & (age < 2 * num_sweeps.reshape(-1, 1, 1))
+    return moving & (diagonal >= 0).reshape(1, 1, -1)
 
 
 def _diagonal_sums(
-    method: SplitBregman, color: int, values: Float[Array, "n c window"]
+    board: Checkerboard,
+    diagonal: Int[Array, " window"],
+    color: int,
+    values: Float[Array, "n c window"],
 ) -> Float[Array, "n diagonals"]:
     """Sums over channels and over the diagonals of `color`, in their order.
 
     Cells of one diagonal lie half a row apart, less one: in rows of that length they form columns.
     """
-    board = method.board
     stride = board.row_length // 2
-    row, column = board.positions(color)
-    inside = (row >= 0) & (row < board.height) & (column >= 0) & (column < board.width)
-    diagonal = (row + column) // 2  # among those of this color
-    total = jnp.where(inside.reshape(1, -1), jnp.sum(values, axis=1), 0)
+    total = jnp.sum(values, axis=1)
     spare = -total.shape[-1] % stride
     count = (board.height + board.width - color) // 2
     sums = []
     for first in range(0, count, stride):  # diagonals that share a column take turns
-        mine = (diagonal >= first) & (diagonal < first + stride)
+        mine = (diagonal >= 2 * first) & (diagonal < 2 * (first + stride))
         part = jnp.where(mine.reshape(1, -1), total, 0)
         sums.append(jnp.pad(part, [(0, 0), (0, spare)]).reshape(part.shape[0], -1, stride).sum(1))
     return jnp.concatenate(sums, axis=1)[:, :count]
