@@ -10,7 +10,7 @@ from mfvjax.network import Network
 from tests.small_caffe import random_images, small_network
 
 STEP = 1e-4  # grey levels; small enough that a kink (a rectifier, a maximum) is rarely crossed
-SQUEEZENET_LAYERS = ["conv1", "fire3/concat", "fire8/conv3x3_2", "conv_final", "pool_final"]
+SQUEEZENET_LAYERS = ["fire3/concat", "fire8/conv3x3_2", "pool_final"]
 
 
 def value_and_slope(network: Network, unit: str):
@@ -47,10 +47,7 @@ def compare(network: Network, unit: str, image: np.ndarray, *, num_pixels: int, 
             assert slope == pytest.approx(difference, rel=rtol, abs=rtol * scale * STEP)
 
 
-@pytest.mark.parametrize(
-    "unit",
-    ["conv1:3", "norm1:2", "side/concat:1@1,2", "side/concat:7", "pool2:5", "fc:4", "prob:2"],
-)
+@pytest.mark.parametrize("unit", ["norm1:2", "side/concat:1@1,2", "fc:4", "prob:2"])
 def test_gradients_of_every_kind_of_layer(unit, tmp_path):
     network = small_network(tmp_path)
     compare(network, unit, random_images(1, seed=3)[0], num_pixels=6, rtol=1e-5)

@@ -13,6 +13,7 @@ import os
 import pkgutil
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -43,7 +44,7 @@ def main() -> None:
 
     With ``MFVJAX_TRACEBACK`` set, a failure also shows where it happened.
     """
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _warnings_once()
     try:
         make_app()(prog_name="mfvjax")
     except BrokenPipeError:  # the reader of our output has seen enough
@@ -57,8 +58,16 @@ def main() -> None:
         sys.exit(1)
 
 
-def _show_warning(message: Warning | str, *about: Any, **more: Any) -> None:
-    print(f"mfvjax: warning: {message}", file=sys.stderr)
+def _warnings_once() -> Callable[..., None]:
+    """Prints each warning in one line, and only once."""
+    shown = set()
+
+    def show(message: Warning | str, *about: Any, **more: Any) -> None:
+        if str(message) not in shown:
+            print(f"mfvjax: warning: {message}", file=sys.stderr)
+        shown.add(str(message))
+
+    return show
 
 
 def _show_version(wanted: bool) -> bool:
