@@ -30,8 +30,9 @@ def spline_zoom(
     """Resamples images to `size` ``(height, width)`` by an interpolating cubic spline.
 
     Corners stay corners: pixel i of n reads position ``i * (n_in - 1) / (n - 1)``. Equal to
-    ``scipy.ndimage.zoom(order=3)`` with its defaults (prefilter, ``grid_mode=False``): the zoom is
-    linear and separable, so one matrix per axis holds all of it. May overshoot [0, 255].
+    ``scipy.ndimage.zoom(order=3)`` with its defaults (prefilter, ``grid_mode=False``), but for the
+    black border that rounding gives SciPy at a few sizes. The zoom is linear and separable, so one
+    matrix per axis holds all of it. May overshoot [0, 255].
 
     Args:
       images: any number of leading axes.
@@ -59,7 +60,9 @@ def _zoom_matrix(n_in: int, n_out: int) -> np.ndarray:
     """The ``(n_out, n_in)`` matrix of SciPy's zoom along one axis: column i is zoomed spike i."""
     from scipy import ndimage  # JAX itself depends on SciPy
 
-    columns = [ndimage.zoom(spike, n_out / n_in, order=3) for spike in np.eye(n_in)]
+    # For some sizes SciPy's default mode rounds the last sample to a place past the image and reads
+    # zero there, a black border; "mirror" is the same everywhere else.
+    columns = [ndimage.zoom(spike, n_out / n_in, order=3, mode="mirror") for spike in np.eye(n_in)]
     matrix = np.stack(columns, axis=1)
     matrix.setflags(write=False)
     return matrix
