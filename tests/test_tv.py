@@ -300,9 +300,8 @@ def test_extreme_fidelities_stay_finite(rule):
     actual, _ = compiled(rule, num_sweeps=20)(jnp.asarray(images, jnp.float32), fidelity)
     assert np.isfinite(actual).all()
     assert np.abs(actual - 127.5).max() < 2 * 127.5
-    if rule == "scikit-image":  # its penalty makes it forget the image for a few sweeps
-        return
-    np.testing.assert_allclose(actual[2:], images[2:], atol=0.1)  # all fidelity, no smoothing
+    if rule != "scikit-image":  # whose frame pulls at border pixels at any fidelity
+        np.testing.assert_allclose(actual[2:], images[2:], atol=0.1)
 
 
 def test_double_precision_stays_double_and_channels_may_be_any_number():
