@@ -9,12 +9,11 @@ from PIL import Image
 from mfvjax.network import Network
 from tests.small_caffe import random_images, small_network
 
-STEP = 1e-4  # grey levels; small enough that a kink (a rectifier, a maximum) is rarely crossed
 SQUEEZENET_LAYERS = ["fire3/concat", "fire8/conv3x3_2", "pool_final"]
 
 
 def value_and_slope(network: Network, unit: str):
-    """Compiled ``(params, images) -> (unit's activation, its gradient)`` for images of batch 1."""
+    """Compiled ``(images, params) -> (unit's activation, its gradient)`` for images of batch 1."""
     resolved = network.resolve(unit)
 
     def activation(images, params):
@@ -24,8 +23,14 @@ def value_and_slope(network: Network, unit: str):
     return jax.jit(jax.value_and_grad(activation))
 
 
-def compare(network: Network, unit: str, image: np.ndarray, *, num_pixels: int, rtol: float):
-    """Holds the gradient against differences along single pixels and one dense direction."""
+def compare(
+    network: Network, unit: str, image: np.ndarray, *, num_pixels: int, step: float, rtol: float
+):
+    """Holds the gradient against differences along single pixels and one dense direction.
+
+    `step` is in grey levels: small, so that a kink (a rectifier, a maximum) is rarely crossed, but
+    not so small that the difference drowns in rounding.
+    """
     rng = np.random.default_rng(1)
     with jax.enable_x64(True):
         params = jax.tree.map(lambda a: a.astype(jnp.float64), network.params)
@@ -40,17 +45,17 @@ def compare(network: Network, unit: str, image: np.ndarray, *, num_pixels: int, 
             directions[-1][tuple(place)] = 1.0
         scale = np.abs(gradient).max()
         for direction in directions:
-            step = STEP / np.abs(direction).max() * direction
-            ends = [float(both(images + s * jnp.asarray(step[None]), params)[0]) for s in (1, -1)]
+            move = step / np.abs(direction).max() * direction
+            ends = [float(both(images + s * jnp.asarray(move[None]), params)[0]) for s in (1, -1)]
             difference = (ends[0] - ends[1]) / 2
-            slope = float((gradient[0] * step).sum())
-            assert slope == pytest.approx(difference, rel=rtol, abs=rtol * scale * STEP)
+            slope = float((gradient[0] * move).sum())
+            assert slope == pytest.approx(difference, rel=rtol, abs=rtol * scale * step)
 
 
 @pytest.mark.parametrize("unit", ["norm1:2", "side/concat:1@1,2", "fc:4", "prob:2"])
 def test_gradients_of_every_kind_of_layer(unit, tmp_path):
     network = small_network(tmp_path)
-    compare(network, unit, random_images(1, seed=3)[0], num_pixels=6, rtol=1e-5)
+    compare(network, unit, random_images(1, seed=3)[0], num_pixels=6, step=1e-4, rtol=1e-5)
 
 
 def squeezenet(data_dir, tmp_path, side):
@@ -70,4 +75,4 @@ def test_gradients_of_a_real_network(layer, side, data_dir, tmp_path):
     maps = np.asarray(network.activations(image[None], layer)[layer])[0]
     row, column, index = np.unravel_index(maps.argmax(), maps.shape)  # past its rectifier
     unit = f"{layer}:{index}@{row},{column}"
-    compare(network, unit, image, num_pixels=4, rtol=1e-4)
+    compare(network, unit, image, num_pixels=4, step=1e-6, rtol=1e-4)
