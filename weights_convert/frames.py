@@ -9,7 +9,7 @@ Reference: protobuf.dev, "Encoding".
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
-MAX_FRAMES = 200_000
+MAX_FRAMES = 100_000
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from weights_convert.message import Message, Value, Word
 
 MAX_DEPTH = 64
-MAX_TOKENS = 300_000
+MAX_TOKENS = 200_000
 MAX_LENGTH = 2**16
 
 _SPACE = re.compile(r"(?:\s++|#[^\n]*+)*+")
