@@ -149,6 +149,13 @@ def test_bundled_networks_are_found_first(weights, tmp_path, monkeypatch):
     assert Network.load("toy").name == "small"
 
 
+def test_the_compact_network_comes_with_the_library(tmp_path, monkeypatch):
+    monkeypatch.setenv("MFVJAX_CACHE", str(tmp_path))
+    network = Network.load("compact")
+    assert (network.name, network.input_size) == ("compact", (96, 96))
+    assert network.code_layer("prob") == "fc7"
+
+
 @pytest.mark.parametrize("path", ["nowhere/net.safetensors", "net.safetensors", "nowhere/net"])
 def test_a_missing_file_is_named(path):
     with pytest.raises(FileNotFoundError, match=f"no weights file {path}"):

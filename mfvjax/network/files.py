@@ -13,7 +13,6 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-import mfvjax.models
 from mfvjax.cache import cache_dir
 from mfvjax.models.graph import GraphSpec
 from mfvjax.network.architectures import ModelForward
@@ -100,8 +99,8 @@ def save(network: Network, path: str | os.PathLike[str], *, dtype: str = "float3
 
 
 def bundled_dir() -> pathlib.Path:
-    """Where the networks are that come with the library: every weights file beside the models."""
-    return pathlib.Path(mfvjax.models.__file__).parent
+    """Where the weights files are that come with the library, such as ``compact``."""
+    return pathlib.Path(__file__).parents[1] / "data"
 
 
 def _not_found(text: str, file: pathlib.Path, is_name: bool) -> str:
