@@ -18,11 +18,11 @@ import numpy as np
 
 from benchmarks.harness import interleaved, medians, write
 from benchmarks.networks import NETWORKS
+from mfvjax.ascent.engine import DEFAULT_OPTIMIZER
 from mfvjax.ascent.inputs import facet_keys
 from mfvjax.ascent.loop import Loop, StepValues, init_state
 from mfvjax.ascent.program import Program, ProgramSpec
 from mfvjax.ascent.step import StepOptions
-from mfvjax.ascent.visualize import DEFAULT_OPTIMIZER
 from mfvjax.network import Network
 from mfvjax.objective import stack_objectives, unit_objective
 from mfvjax.presets import MEAN_IMAGE

@@ -1,7 +1,8 @@
 """The command line: ``mfvjax COMMAND``.
 
 Every module of this package is a command of its name, and its function ``command`` is what runs;
-modules that start with an underscore are helpers. Commands import what they need when they run, so
+modules that start with an underscore are helpers. A command without arguments prints its help,
+unless its module says ``NEEDS_ARGUMENTS = False``. Commands import what they need when they run, so
 that ``mfvjax --help`` stays fast.
 """
 
@@ -34,8 +35,12 @@ def make_app() -> typer.Typer:
     app.callback()(_global_options)
     for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
         if not module.name.startswith("_"):
-            command = importlib.import_module(f"{__name__}.{module.name}").command
-            app.command(module.name.replace("_", "-"), no_args_is_help=True)(command)
+            loaded = importlib.import_module(f"{__name__}.{module.name}")
+            register = app.command(
+                module.name.replace("_", "-"),
+                no_args_is_help=getattr(loaded, "NEEDS_ARGUMENTS", True),
+            )
+            register(loaded.command)
     return app
 
 

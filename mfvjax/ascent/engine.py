@@ -31,7 +31,7 @@ from mfvjax.ascent.step import StepOptions, normalize_by_mean_absolute, place
 from mfvjax.objective import Readouts, read_objectives, stack_objectives
 from mfvjax.priors.resample import spline_zoom
 from mfvjax.schedule import Phase, Schedule
-from mfvjax.types import Images, PixelBox
+from mfvjax.types import Images, Keys, PixelBox
 
 if TYPE_CHECKING:
     from mfvjax.network import Network

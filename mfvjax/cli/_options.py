@@ -1,0 +1,94 @@
+"""Options that several commands share, each written once."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated, Literal, Optional, TypeAlias
+
+import typer
+
+Network: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--network",
+        "-n",
+        help="A .safetensors file, the name of a fetched network, or 'compact', the bundled one.",
+    ),
+]
+Images: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045  (typer reads the annotation at run time)
+    typer.Option(
+        "--images",
+        "-i",
+        help="A folder of images that activate the unit (of its class, say), or tfds:NAME/SPLIT, "
+        "or facetworld:CLASS.",
+    ),
+]
+UnitOption: TypeAlias = Annotated[
+    str, typer.Option("--unit", "-u", help="LAYER:INDEX or LAYER:INDEX@ROW,COLUMN; fc8:945.")
+]
+NumFacets: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--facets", "-k", help="How many, or 'auto' to find out."),
+]
+ScheduleOption: TypeAlias = Annotated[
+    str,
+    typer.Option("--schedule", help="mean-image, release-mean-image, release-center-biased, ..."),
+]
+Steps: TypeAlias = Annotated[
+    float, typer.Option("--steps", help="Fraction of the schedule's steps to take, up to 1.")
+]
+Hold: TypeAlias = Annotated[
+    float,
+    typer.Option("--hold", help="Weight of the term that holds a facet; 0: the paper's objective."),
+]
+Seed: TypeAlias = Annotated[int, typer.Option("--seed", help="Of everything random.")]
+Device: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--device", help="cpu, gpu or tpu; by default the best there is."),
+]
+Precision: TypeAlias = Annotated[
+    Literal["float32", "bfloat16"], typer.Option("--precision", help="The network computes in.")
+]
+Out: TypeAlias = Annotated[
+    Optional[pathlib.Path],  # noqa: UP045
+    typer.Option("--out", "-o", help="Run folder to write; by default below mfv_runs/."),
+]
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a finished run that is there.")
+]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def num_facets(text: str) -> int | Literal["auto"]:
+    """A positive number, or "auto".
+
+    Raises:
+      typer.BadParameter: it is neither.
+    """
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"{text!r} is neither a number from 1 nor 'auto'", param_hint="-k")
+    return int(text)
+
+
+def choose_device(device: str | None) -> None:
+    """Makes JAX compute on `device`; before anything is computed.
+
+    Raises:
+      typer.BadParameter: there is no such device here.
+    """
+    if device is None:
+        return
+    import jax
+
+    try:
+        jax.config.update("jax_default_device", jax.devices(device)[0])
+        jax.config.update("jax_platforms", device if device == "cpu" else f"{device},cpu")
+    except RuntimeError:
+        kinds = sorted({d.platform for d in jax.devices()})
+        raise typer.BadParameter(
+            f"no {device!r} here; there is {', '.join(kinds)}", param_hint="--device"
+        ) from None

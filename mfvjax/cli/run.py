@@ -1,0 +1,59 @@
+"""``mfvjax run``: the main job."""
+
+from __future__ import annotations
+
+from mfvjax.cli import _options as o
+
+NEEDS_ARGUMENTS = False
+
+
+def command(
+    network: o.Network = "compact",
+    images: o.Images = None,
+    unit: o.UnitOption = "fc8:0",
+    facets: o.NumFacets = None,
+    schedule: o.ScheduleOption = "mean-image",
+    steps: o.Steps = 1.0,
+    hold: o.Hold = 1.0,
+    seed: o.Seed = 0,
+    device: o.Device = None,
+    precision: o.Precision = "float32",
+    out: o.Out = None,
+    overwrite: o.Overwrite = False,
+    quiet: o.Quiet = False,
+    as_json: o.AsJson = False,
+) -> None:
+    """Find a unit's facets, visualize each, score them, and write a page worth keeping.
+
+    Without options: the bundled network and painted pictures of one of its classes, so that you
+    see what comes out, in about a minute. With your own:
+
+        mfvjax run -n caffenet -i imagenet/n02992211 -u fc8:486 -k 10
+    """
+    o.choose_device(device)
+    from mfvjax.cli._output import default_folder, print_run, publish
+    from mfvjax.cli._progress import progress_bars
+    from mfvjax.pipeline import run_unit
+    from mfvjax.pipeline.sources import open_network, painted_class
+    from mfvjax.store import open_run_folder
+
+    opened = open_network(network, precision=precision)
+    chosen = o.num_facets(facets or ("auto" if images is None else "10"))
+    images = images or painted_class(opened, unit)
+    folder = out or default_folder(network, unit)
+    with open_run_folder(folder, overwrite=overwrite) as temporary:
+        with progress_bars(quiet=quiet or as_json) as progress:
+            run = run_unit(
+                network,
+                images,
+                unit=unit,
+                num_facets=chosen,
+                schedule=schedule,
+                step_fraction=steps,
+                hold=hold,
+                seed=seed,
+                precision=precision,
+                progress=progress,
+            )
+        publish(run, temporary)
+    print_run(run, folder, as_json=as_json, quiet=quiet)

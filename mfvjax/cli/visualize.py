@@ -1,0 +1,56 @@
+"""``mfvjax visualize``: the second half of the main job alone."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+from mfvjax.cli import _options as o
+
+
+def command(
+    facets: Annotated[pathlib.Path, typer.Argument(help="A file that `mfvjax facets` wrote.")],
+    network: o.Network = "compact",
+    images: o.Images = None,
+    schedule: o.ScheduleOption = "mean-image",
+    steps: o.Steps = 1.0,
+    hold: o.Hold = 1.0,
+    seed: o.Seed = 0,
+    device: o.Device = None,
+    precision: o.Precision = "float32",
+    out: o.Out = None,
+    overwrite: o.Overwrite = False,
+    quiet: o.Quiet = False,
+    as_json: o.AsJson = False,
+) -> None:
+    """Visualize facets that were found before, score them, and write the page.
+
+    The network and the images are those that the facets were found with.
+    """
+    o.choose_device(device)
+    from mfvjax.cli._output import default_folder, print_run, publish
+    from mfvjax.cli._progress import progress_bars
+    from mfvjax.facets.result import Facets
+    from mfvjax.pipeline import run_facets
+    from mfvjax.pipeline.sources import open_network, painted_class
+    from mfvjax.store import open_run_folder
+
+    found = Facets.load(facets)
+    opened = open_network(network, precision=precision)
+    folder = out or default_folder(network, str(found.unit))
+    with open_run_folder(folder, overwrite=overwrite) as temporary:
+        with progress_bars(quiet=quiet or as_json) as progress:
+            run = run_facets(
+                opened,
+                images or painted_class(opened, str(found.unit)),
+                found,
+                schedule=schedule,
+                step_fraction=steps,
+                hold=hold,
+                seed=seed,
+                progress=progress,
+            )
+        publish(run, temporary)
+    print_run(run, folder, as_json=as_json, quiet=quiet)

@@ -1,0 +1,51 @@
+"""Doing a stored run again, from what it wrote down about itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mfvjax.pipeline.run_unit import ProgressFn, run_unit
+from mfvjax.run import Run
+
+
+def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> Run:
+    """Runs again with the options of `run`, and checks that network and images are the same.
+
+    Args:
+      run: a stored run.
+      progress: as in `run_unit`.
+      **changes: options that replace the stored ones: `network` or `images`, say, where they have
+        moved to another place.
+
+    Raises:
+      ValueError: the run was made from objects in memory that were not given now, or the network
+        or the images have changed since.
+    """
+    stored = dict(run.options)
+    expected_images = stored.pop("images_sha256")
+    options = {**stored, **stored.pop("discovery", {}), **changes}
+    options.pop("discovery", None)
+    for name in ("network", "images"):
+        if options.get(name) is None:
+            raise ValueError(
+                f"the run does not say where its {name} came from; give {name}=... to replay it"
+            )
+    network, images = options.pop("network"), options.pop("images")
+    again = run_unit(network, images, progress=progress, **options)
+    if again.network["fingerprint"] != run.network["fingerprint"]:
+        raise ValueError(
+            f"network {network!r} has changed since the run: its fingerprint was "
+            f"{run.network['fingerprint'][:16]} and is {again.network['fingerprint'][:16]}"
+        )
+    if again.options["images_sha256"] != expected_images:
+        raise ValueError(f"the images in {images!r} are not those of the run")
+    return again
+
+
+def largest_difference(one: Run, other: Run) -> float:
+    """The largest difference of any pixel of any facet, in grey levels; inf if shapes differ."""
+    if one.shown.images.shape != other.shown.images.shape:
+        return float("inf")
+    return float(np.abs(one.shown.images - other.shown.images).max())

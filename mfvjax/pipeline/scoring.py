@@ -1,0 +1,123 @@
+"""Scores of a run: the library's metrics, fed with what a network sees in the results."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from mfvjax import metrics
+from mfvjax.ascent import Visualization
+from mfvjax.facets.result import Facets
+from mfvjax.network import Network
+from mfvjax.objective import read_objectives, stack_objectives, unit_objective
+from mfvjax.pipeline.targets import AscentPlan, code_place, full_images
+from mfvjax.types import PixelBox
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """`per_facet`: name -> ``(k,)``; `summary`: name -> number. Names as in `metrics.METRICS`."""
+
+    per_facet: dict[str, Float[np.ndarray, " k"]]
+    summary: dict[str, float]
+
+
+def center_crops(
+    images: Float[np.ndarray, "b height width 3"], size: tuple[int, int]
+) -> Float[np.ndarray, "b h w 3"]:
+    """The central windows of `size` of canvases that may be larger."""
+    top = (images.shape[1] - size[0]) // 2
+    left = (images.shape[2] - size[1]) // 2
+    return images[:, top : top + size[0], left : left + size[1]]
+
+
+def score(
+    network: Network,
+    facets: Facets,
+    plan: AscentPlan,
+    result: Visualization,
+    nearest_images: UInt8[np.ndarray, "k m h w 3"],
+) -> Scores:
+    """Scores the k facets of a result, whose last image is the control started from noise.
+
+    Codes, gradients and colors are read on the center crop of each final image; real images are
+    those nearest to the facet's centroid.
+    """
+    k = facets.num_facets
+    size = network.input_size if plan.region is None else plan.region.size
+    windows = center_crops(result.images, size)
+    codes = _codes(network, facets, plan, windows)
+    own = np.arange(k)
+    hits, margin = metrics.facet_recall(codes[:k], own, facets.code_centroids)
+    energy = _gradient_energy(network, plan, windows[:k])
+    real = [images[rows >= 0] for images, rows in zip(nearest_images, facets.nearest, strict=True)]
+    colors = [metrics.color_distance(windows[i], real[i]) for i in own]
+    control = [metrics.color_distance(windows[k], real[i]) for i in own]
+    activations = _unit_activations(network, plan, windows[:k])
+    per_facet: dict[str, Any] = {
+        "activation": activations,
+        "activation_percentile": metrics.activation_percentile(
+            activations, facets.activations.astype(np.float64)
+        ),
+        "facet_recall": hits,
+        "facet_margin": margin,
+        "color_distance": colors,
+        "color_distance_control": control,
+        "gradient_area": metrics.gradient_area(energy),
+        "gradient_spread": metrics.gradient_spread(energy),
+        "homogeneity": facets.homogeneity,
+    }
+    summary = {
+        "recall": float(np.mean(hits)),
+        "image_diversity": metrics.image_diversity(windows[:k]) if k > 1 else float("nan"),
+        "diversity": (
+            metrics.code_diversity(codes[:k], facets.code_centroids) if k > 1 else float("nan")
+        ),
+        "stability": float(facets.summary.get("agreement", float("nan"))),
+    }
+    return Scores({n: np.asarray(v, np.float64) for n, v in per_facet.items()}, summary)
+
+
+def _codes(
+    network: Network, facets: Facets, plan: AscentPlan, windows: Float[np.ndarray, "b h w 3"]
+) -> Float[np.ndarray, "b d"]:
+    images = full_images(network, windows, plan.region)
+    layer = facets.code_layer
+    activation = np.asarray(network.activations(images, layer)[layer], np.float64)
+    if activation.ndim == 2:
+        return activation
+    place = code_place(network, facets, plan.unit)
+    if place == "mean":
+        return activation.reshape(len(images), -1, activation.shape[-1]).mean(axis=1)
+    row, column = plan.unit.position or (0, 0)
+    return activation[:, row, column] if activation.ndim == 4 else activation[:, row]
+
+
+def _unit_activations(
+    network: Network, plan: AscentPlan, windows: Float[np.ndarray, "b h w 3"]
+) -> Float[np.ndarray, " b"]:
+    """The unit's own activation, without the term that holds the facet."""
+    images = full_images(network, windows, plan.region)
+    layer = plan.unit.layer
+    readouts = stack_objectives([unit_objective(plan.unit)] * len(images), network.layers)
+    return np.asarray(read_objectives(network.activations(images, layer), readouts), np.float64)
+
+
+def _gradient_energy(
+    network: Network, plan: AscentPlan, windows: Float[np.ndarray, "b h w 3"]
+) -> Float[np.ndarray, "b h w"]:
+    """Squared gradient of the unit with respect to each pixel, summed over channels."""
+    images = jnp.asarray(full_images(network, windows, plan.region))
+    readouts = stack_objectives([unit_objective(plan.unit)] * len(images), network.layers)
+
+    def total(images: jax.Array, params: Any) -> jax.Array:
+        return jnp.sum(read_objectives(network.read(params, images), readouts))
+
+    gradient = np.asarray(jax.jit(jax.grad(total))(images, network.params), np.float64)
+    box = plan.region or PixelBox(0, 0, *network.input_size)
+    return (gradient[:, box.top : box.bottom, box.left : box.right] ** 2).sum(axis=-1)

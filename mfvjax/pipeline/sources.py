@@ -1,0 +1,89 @@
+"""Networks and images by name, so that a run can be written down and replayed."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import UInt8
+
+from mfvjax.images import Imagelike, ImageSource, open_images
+from mfvjax.images.sources import ArraySource
+from mfvjax.network import Network
+from mfvjax.types import Unit
+
+Imageish: TypeAlias = Imagelike
+_PAINTED = "facetworld:"
+_PAINTED_PER_FACET = 40
+_PAINTED_SEED = 20160609  # not one that the bundled network was trained or tested with
+
+
+class PaintedSource(ArraySource):
+    """Facetworld's pictures of one class, all its facets: named by facet, as folders would be.
+
+    Args:
+      class_name: one of `mfvjax.facetworld.CLASSES`.
+      size: side in pixels.
+
+    Raises:
+      ValueError: there is no such class.
+    """
+
+    def __init__(self, class_name: str, *, size: int = 96) -> None:
+        from mfvjax import facetworld
+
+        if class_name not in facetworld.CLASSES:
+            raise ValueError(
+                f"facetworld has no class {class_name!r}; it has {', '.join(facetworld.CLASSES)}"
+            )
+        world = facetworld.dataset(
+            _PAINTED_PER_FACET, classes=[class_name], seed=_PAINTED_SEED, size=size
+        )
+        super().__init__(world.images)
+        facets = [world.facet_names[0][index] for index in world.facet_index]
+        self.names = [
+            f"{class_name}/{facet}/{row % _PAINTED_PER_FACET:02d}"
+            for row, facet in enumerate(facets)
+        ]
+        self.truth: UInt8[np.ndarray, " n"] = world.facet_index.astype(np.uint8)
+
+
+def open_source(images: Imageish, *, network: Network) -> ImageSource:
+    """Images as `mfvjax.images.open_images` takes them, or ``"facetworld:CLASS"``.
+
+    Painted pictures have the network's input size.
+    """
+    if isinstance(images, str) and images.startswith(_PAINTED):
+        return PaintedSource(images.removeprefix(_PAINTED), size=min(network.input_size))
+    return open_images(images)
+
+
+def open_network(network: Network | str | os.PathLike[str], *, precision: str) -> Network:
+    """A network, or the file or name of one, computing in `precision`."""
+    opened = network if isinstance(network, Network) else Network.load(network)
+    return opened.with_precision(precision)  # type: ignore[arg-type]
+
+
+def written_down(value: object) -> str | None:
+    """A name or path as text; ``None`` for anything that only lives in memory."""
+    return os.fspath(value) if isinstance(value, str | os.PathLike) else None
+
+
+def painted_class(network: Network, unit: Unit | str) -> str:
+    """``"facetworld:CLASS"`` for a class unit of the bundled network.
+
+    Raises:
+      ValueError: there are no painted pictures of the unit.
+    """
+    from mfvjax import facetworld
+
+    resolved = network.resolve(unit)
+    if network.layers[resolved.layer].shape == network.layers[network.logits_layer].shape:
+        name = network.class_name(resolved.index)
+        if name in facetworld.CLASSES:
+            return f"{_PAINTED}{name}"
+    raise ValueError(
+        f"no images given for {resolved} of {network.name!r}: only the class units of the bundled "
+        "network have painted ones; give a folder of images that activate the unit"
+    )

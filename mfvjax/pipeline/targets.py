@@ -1,0 +1,121 @@
+"""What the ascent of a unit's facets starts from, and what it climbs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Float32
+
+from mfvjax.facets.patches import mean_color
+from mfvjax.facets.result import Facets
+from mfvjax.network import Network
+from mfvjax.objective import Objective, Where, direction_objective, unit_objective
+from mfvjax.types import PixelBox, Unit
+
+# Random start of the release: normal, mean 175 and standard deviation 8, per pixel and channel.
+_NOISE_MEAN, _NOISE_STD = 175.0, 8.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AscentPlan:
+    """One batch for `mfvjax.ascent.engine`: k facets and one control that starts from noise.
+
+    Attributes:
+      unit: with its position, if it is one of a map.
+      objectives: ``k + 1``, the last one the unit alone.
+      starts: ``(k + 1, h, w, 3)``, the mean images, then noise.
+      region: the part of the network's input that is visualized; ``None`` for all of it.
+    """
+
+    unit: Unit
+    objectives: list[Objective]
+    starts: Float32[np.ndarray, "facets h w 3"]
+    region: PixelBox | None
+
+
+def plan_ascent(network: Network, facets: Facets, *, hold: float, seed: int) -> AscentPlan:
+    """Starts and objectives for the facets of a unit.
+
+    A unit alone often leaves its facet: whatever the start, it climbs to the same few patterns.
+    The term that holds it adds, to the activation, how far the code has moved from the middle of
+    the other facets towards its own. With c the centroids of the real images' codes and
+    ``d = c_own - mean(c_others)`` it is ``hold * std(activations) * (code . d) / |d|^2``: moving
+    from the others' middle to the own centroid is worth `hold` standard deviations of the unit's
+    activation over the real images. The term is this library's, not the paper's; ``hold=0`` is the
+    paper's objective.
+
+    Args:
+      network: of the unit.
+      facets: of the unit, found with `network`.
+      hold: weight of the term, 0 or more.
+      seed: of the control's noise.
+
+    Raises:
+      ValueError: `hold` is negative.
+    """
+    if not hold >= 0:
+        raise ValueError(f"hold={hold} must be 0 (the paper's objective) or more")
+    unit = network.resolve(facets.unit)
+    alone = unit_objective(unit)
+    objectives = [alone + term for term in _held(network, facets, unit, hold)]
+    objectives = objectives or [alone] * facets.num_facets
+    region, starts = _region_and_starts(network, facets, unit)
+    noise = _NOISE_MEAN + _NOISE_STD * jax.random.normal(jax.random.key(seed), starts.shape[1:])
+    starts = np.concatenate([starts, np.asarray(jnp.clip(noise, 0, 255))[None]])
+    return AscentPlan(unit, [*objectives, alone], starts, region)
+
+
+def code_place(network: Network, facets: Facets, unit: Unit) -> Where:
+    """Where in the code layer a code is read: a class unit's map is averaged, as the codes were."""
+    if facets.code_layer != unit.layer:
+        return "mean"
+    return unit.position or "center"
+
+
+def _held(network: Network, facets: Facets, unit: Unit, hold: float) -> list[Objective]:
+    """The holding term of each facet; none where there is nothing to hold apart."""
+    count = facets.num_facets
+    if hold == 0 or count < 2:
+        return []
+    centroids = facets.code_centroids.astype(np.float64)
+    scale = hold * float(np.std(facets.activations))
+    terms = []
+    for k in range(count):
+        direction = centroids[k] - np.delete(centroids, k, axis=0).mean(axis=0)
+        length = float(direction @ direction)
+        direction = direction / length if length else direction
+        place = code_place(network, facets, unit)
+        terms.append(scale * direction_objective(facets.code_layer, direction, where=place))
+    return terms
+
+
+def _region_and_starts(
+    network: Network, facets: Facets, unit: Unit
+) -> tuple[PixelBox | None, Float32[np.ndarray, "k h w 3"]]:
+    """The visible part of the unit's receptive field, and the mean images cut to it."""
+    starts = np.clip(facets.mean_images, 0, 255).astype(np.float32)
+    if unit.position is None:
+        return None, starts
+    box = network.receptive_field(unit)
+    seen = box.clip(network.input_size)
+    # A mean image is as large as the field, or as the image where the field is longer than it.
+    top = 0 if box.size[0] >= network.input_size[0] else seen.top - box.top
+    left = 0 if box.size[1] >= network.input_size[1] else seen.left - box.left
+    starts = starts[:, top : top + seen.size[0], left : left + seen.size[1]]
+    whole = seen.size == network.input_size
+    return (None if whole else seen), starts
+
+
+def full_images(
+    network: Network, windows: Float[np.ndarray, "b h w 3"], region: PixelBox | None
+) -> Float32[np.ndarray, "b height width 3"]:
+    """Network inputs that show `windows` in `region`, the network's mean color around."""
+    if region is None:
+        return windows.astype(np.float32)
+    images = np.empty((len(windows), *network.input_size, 3), np.float32)
+    images[:] = np.asarray(mean_color(network), np.float32)
+    images[:, region.top : region.bottom, region.left : region.right] = windows
+    return images
