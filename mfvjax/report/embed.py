@@ -35,7 +35,7 @@ class Sheet:
     cell: int
 
 
-def as_uint8(images: Num[np.ndarray, "*b h w 3"]) -> UInt8[np.ndarray, "*b h w 3"]:
+def as_uint8(images: Num[np.ndarray, "*b h w c"]) -> UInt8[np.ndarray, "*b h w c"]:
     """Rounds grey levels and clips them to [0, 255]; what is not a number becomes 0."""
     if images.dtype == np.uint8:
         return images

@@ -2,7 +2,7 @@
 
 Why matplotlib: it is a dependency already, its SVG prints crisply and needs no script, and one page
 of ten facets holds about 0.3 MB of it; Bokeh's script alone is 1 MB and Plotly's 4.5 MB, and both
-show nothing without it. Ids that nobody refers to, widths and metadata are dropped; two sentinel
+show nothing without it. Ids that nobody refers to, widths and metadata are dropped; three sentinel
 colors become the page's own, so that plots follow the light or dark scheme.
 """
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, PAPER = "#010203", "#fefdfc"  # become currentColor and var(--paper)
+# Sentinels, and the page's own colors that take their places.
+INK, PAPER, MARK = "#010203", "#fefdfc", "#040506"
+PAGE_COLORS = {INK: "currentColor", PAPER: "var(--paper)", MARK: "var(--mark)"}
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "http://www.w3.org/1999/xlink"
 
@@ -29,19 +31,19 @@ _XLINK = "http://www.w3.org/1999/xlink"
 def map_svg(points: Float[np.ndarray, "n 2"], assignment: Int[np.ndarray, " n"]) -> str:
     """The images as points of their facets' colors and shapes, one group per facet.
 
-    Groups have ``data-facet``, in the order of the facets; a group's points are in the order of the
-    images. The viewBox is the unit square of `points` (y down).
+    Groups have ``data-facet``, in the order of the facets, and define ``--c``, the facet's color; a
+    group's points are in the order of the images. The viewBox is the unit square of `points`.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 7))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 1), ylim=(1, 0))
     axes.set_axis_off()
-    area = float(np.clip(18000 / len(points), 14, 90))  # points^2
+    area = float(np.clip(30000 / len(points), 20, 110))  # points^2
     for facet in range(int(assignment.max()) + 1):
         x, y = points[assignment == facet].T
         artist = axes.scatter(
-            x, y, s=area, color=facet_color(facet), marker=facet_marker(facet), edgecolors=PAPER
+            x, y, s=area, color=MARK, marker=facet_marker(facet), edgecolors=PAPER
         )
         artist.set(gid=f"map-facet-{facet}", linewidth=0.7, clip_on=False)
     return inline_svg(figure, salt="map")
@@ -51,16 +53,16 @@ def curve_svg(
     activations: Float32[np.ndarray, " steps"],
     *,
     phase_ends: tuple[int, ...],
-    color: str,
     limits: tuple[float, float],
     salt: str,
 ) -> str:
     """The objective by step, with a line at each phase's end and the phases' numbers above.
 
+    The curve has the color ``var(--mark)``.
+
     Args:
       activations: NaN after an early stop.
       phase_ends: steps taken at the end of each phase.
-      color: of the curve.
       limits: of the vertical axis, so that facets can be compared.
       salt: makes the ids of this plot its own; unique on the page.
     """
@@ -68,7 +70,7 @@ def curve_svg(
 
     figure = Figure(figsize=(5.6, 2.2))
     axes = figure.add_axes((0.085, 0.2, 0.9, 0.7))
-    draw_curve(axes, activations, phase_ends=phase_ends, color=color, ink=INK)
+    draw_curve(axes, activations, phase_ends=phase_ends, color=MARK, ink=INK)
     axes.set_ylim(*limits)
     axes.set_xlabel("step", color=INK, fontsize=9)
     return inline_svg(figure, salt=salt)
@@ -114,7 +116,9 @@ def inline_svg(figure: Figure, *, salt: str) -> str:
     _prune(root)
     _name_facets(root)
     text = ElementTree.tostring(root, encoding="unicode")
-    return text.replace(INK, "currentColor").replace(PAPER, "var(--paper)")
+    for sentinel, color in PAGE_COLORS.items():
+        text = text.replace(sentinel, color)
+    return text
 
 
 def _prune(root: ElementTree.Element) -> None:
@@ -142,6 +146,7 @@ def _name_facets(root: ElementTree.Element) -> None:
         name = group.get("id", "")
         if name.startswith("map-facet-"):
             del group.attrib["id"]
-            group.attrib |= {"data-facet": name.removeprefix("map-facet-"), "class": "points"}
-            for point in group.iter(f"{{{_SVG}}}use"):
-                group.attrib["style"] = point.attrib.pop("style", "")
+            facet = name.removeprefix("map-facet-")
+            shared = {point.attrib.pop("style", "") for point in group.iter(f"{{{_SVG}}}use")}
+            style = "; ".join([f"--c: {facet_color(int(facet))}", *sorted(shared)])
+            group.attrib |= {"data-facet": facet, "class": "points", "style": style}

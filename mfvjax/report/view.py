@@ -92,7 +92,7 @@ def _facet(run: Run, facet: int, around: Ring, centroid: Float[np.ndarray, " 2"]
         "mean": jpeg_uri(run.facets.mean_images[facet]),
         "nearest": _nearest(run, facet),
         "phases": _phases(run, facet),
-        "curve": _curve(run, facet, color),
+        "curve": _curve(run, facet),
         "stopped_at": stopped_at if stopped_at >= 0 else None,
         "final_activation": words.number(float(run.shown.final_activations[facet])),
         "classes": _classes(run, facet),
@@ -127,7 +127,7 @@ def _phases(run: Run, facet: int) -> list[dict[str, Any]]:
     ]
 
 
-def _curve(run: Run, facet: int, color: str) -> str:
+def _curve(run: Run, facet: int) -> str:
     activations = run.shown.activations
     finite = activations[np.isfinite(activations)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -135,7 +135,6 @@ def _curve(run: Run, facet: int, color: str) -> str:
     return curve_svg(
         activations[facet],
         phase_ends=run.shown.phase_ends,
-        color=color,
         limits=(low - room, high + room),
         salt=f"curve {facet}",
     )
