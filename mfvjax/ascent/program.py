@@ -137,5 +137,11 @@ def program_for(
 
 
 def local_devices(devices: Sequence[jax.Device] | None) -> tuple[jax.Device, ...]:
-    """`devices`, or this process's devices of the default backend."""
-    return tuple(jax.local_devices() if devices is None else devices)
+    """`devices`, or those of this process that are of the default kind.
+
+    The kind is that of ``jax_default_device`` where it is set, or JAX's own choice.
+    """
+    if devices is not None:
+        return tuple(devices)
+    default = jax.config.jax_default_device
+    return tuple(jax.local_devices(backend=getattr(default, "platform", default)))

@@ -86,7 +86,6 @@ def choose_device(device: str | None) -> None:
 
     try:
         jax.config.update("jax_default_device", jax.devices(device)[0])
-        jax.config.update("jax_platforms", device if device == "cpu" else f"{device},cpu")
     except RuntimeError:
         kinds = sorted({d.platform for d in jax.devices()})
         raise typer.BadParameter(
