@@ -8,11 +8,16 @@ if os.environ.setdefault("JAX_PLATFORMS", "cpu") == "cpu":
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=8".strip()
 
+import hypothesis
 import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# A first example compiles, which no deadline per example allows for.
+hypothesis.settings.register_profile("compiling", deadline=None)
+hypothesis.settings.load_profile("compiling")
 
 DATA_DIR = pathlib.Path(
     os.environ.get("MFVJAX_TEST_DATA", pathlib.Path(__file__).parents[1] / ".." / "shared")

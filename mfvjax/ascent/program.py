@@ -143,5 +143,5 @@ def local_devices(devices: Sequence[jax.Device] | None) -> tuple[jax.Device, ...
     """
     if devices is not None:
         return tuple(devices)
-    default = jax.config.jax_default_device
+    default = getattr(jax.config, "jax_default_device", None)
     return tuple(jax.local_devices(backend=getattr(default, "platform", default)))
