@@ -6,9 +6,9 @@ Osher's auxiliary variables, ``t = grad u + b``. Everything else follows from t:
 ``d - b = 2 shrink(t) - t``. For each of the rules that is t times a multiplier m in [-1, 1), and m
 is stored beside t, so that no update computes a root or a quotient for its neighbors.
 
-Arrays change in place inside compiled loops. XLA can do that only while nothing else reads the old
-value, which two tricks ensure: a barrier after each array keeps its computation from being repeated
-inside its readers, and an index that depends on earlier results (`after`) keeps their order.
+Compiled loops change these arrays in place, which XLA can do only while nothing else still reads
+the old value. Where two updates read each other's old values, an index that depends on the first
+result (`after`) makes the order plain; without it every sweep would copy whole arrays.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
@@ -186,13 +185,12 @@ class SplitBregman:
         """Cells with their window replaced, where `where` allows, once `after` are computed."""
         if where is not None:
             window = jnp.where(where, window, self.board.window(cells))
+            after = (*after, cells)  # or the old cells are read in a loop that is not vectorized
         start = jnp.int32(self.board.start)
         for earlier in after:
             start += earlier[0, 0, -1].astype(jnp.int32)  # a frame cell: always zero
         zero = jnp.zeros_like(start)
-        return lax.optimization_barrier(
-            lax.dynamic_update_slice(cells, window, (zero, zero, start))
-        )
+        return lax.dynamic_update_slice(cells, window, (zero, zero, start))
 
 
 def release_frame(
@@ -225,4 +223,4 @@ def _stencil(
     gain = jnp.where(inside, 1 / (ratio + degree.astype(ratio.dtype)), 0)
     values = board.window(cells)
     data = jnp.where(inside, ratio * gain, 1) * values
-    return Stencil(*jax.lax.optimization_barrier((data, gain, right, down)))
+    return Stencil(data, gain, right, down)

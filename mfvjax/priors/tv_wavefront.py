@@ -118,8 +118,7 @@ def _diagonals(board: Checkerboard) -> Diagonals:
         row, column = board.positions(color)
         inside = (row >= 0) & (row < board.height) & (column >= 0) & (column < board.width)
         both.append(jnp.where(inside, row + column, -1))
-    red, black = lax.optimization_barrier(tuple(both))
-    return red, black
+    return both[RED], both[BLACK]
 
 
 def _in_reach(
