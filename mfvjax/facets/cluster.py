@@ -64,43 +64,65 @@ def kmeans(
     """
     real = np.asarray(points) if valid is None else np.asarray(points)[np.asarray(valid)]
     _check(real, num_clusters, num_restarts, max_sweeps)
-    if method == "scikit-learn":
-        return _scikit_learn(key, points, valid, num_clusters, num_restarts, max_sweeps)
-    if method != "jax":
-        raise ValueError(f'method must be "jax" or "scikit-learn", got {method!r}')
     valid = jnp.ones(points.shape[0], bool) if valid is None else valid
-    return run_kmeans(
-        key,
-        points.astype(jnp.float32),
-        valid,
-        num_clusters=num_clusters,
-        num_restarts=num_restarts,
-        max_sweeps=max_sweeps,
+    if method == "jax":
+        found = partition(
+            key,
+            points.astype(jnp.float32),
+            valid,
+            jnp.int32(num_clusters),
+            jnp.int32(max_sweeps),
+            num_slots=slots(num_clusters),
+            num_restarts=num_restarts,
+        )
+        return found._replace(
+            centroids=found.centroids[:num_clusters], sizes=found.sizes[:num_clusters]
+        )
+    if method != "scikit-learn":
+        raise ValueError(f'method must be "jax" or "scikit-learn", got {method!r}')
+    from mfvjax.facets import scikit_learn
+
+    assignment = np.full(len(points), -1, np.int32)
+    assignment[np.asarray(valid)] = scikit_learn.kmeans(
+        key, real, num_clusters=num_clusters, num_restarts=num_restarts, max_sweeps=max_sweeps
     )
+    points = jnp.where(valid[:, None], points, 0).astype(jnp.float32)
+    return _by_size(jnp.asarray(assignment), points, valid, num_clusters)
 
 
-@functools.partial(jax.jit, static_argnames=("num_clusters", "num_restarts"))
-def run_kmeans(
+def slots(num_clusters: int) -> int:
+    """The number of clusters that `partition` is compiled for: tens, so that few are."""
+    return -(-num_clusters // 10) * 10
+
+
+@functools.partial(jax.jit, static_argnames=("num_slots", "num_restarts"))
+def partition(
     key: Key,
     points: Array,
     valid: Array,
+    num_clusters: Array,
+    max_sweeps: Array,
     *,
-    num_clusters: int,
-    num_restarts: int = 10,
-    max_sweeps: int | Array = 300,
+    num_slots: int,
+    num_restarts: int,
 ) -> Clusters:
-    """`kmeans` without its checks, fit for `vmap` over its arrays."""
+    """`kmeans` without its checks, fit for `vmap` over its arrays, the number of clusters too.
+
+    The result has `num_slots` clusters, of which those from `num_clusters` on are empty, with size
+    and centroid 0.
+    """
     points = jnp.where(valid[:, None], points, 0)
+    used = jnp.arange(num_slots) < num_clusters
 
-    def restart(start_key: Key) -> tuple[Array, Array]:
-        centroids = _plus_plus(start_key, points, valid, num_clusters)
-        centroids = _sweeps(points, valid, centroids, max_sweeps)
-        return centroids, _nearest(points, valid, centroids)[1].sum()
+    def restart(draws: Array) -> tuple[Array, Array]:
+        centroids = _plus_plus(draws, points, valid)
+        assignment = _sweeps(points, valid, used, centroids, max_sweeps)
+        return assignment, _inertia(assignment, points, valid, num_slots)
 
-    all_centroids, inertias = jax.vmap(restart)(jax.random.split(key, num_restarts))
-    best = inertias.argmin()
-    assignment, _ = _nearest(points, valid, all_centroids[best])
-    return _by_size(assignment, points, valid, num_clusters)
+    num_candidates = 2 + int(np.log(num_slots))
+    draws = jax.random.uniform(key, (num_restarts, num_slots, num_candidates))
+    assignments, inertias = jax.vmap(restart)(draws)
+    return _by_size(assignments[inertias.argmin()], points, valid, num_slots)
 
 
 def _distances(points: Array, centroids: Array) -> Array:
@@ -108,98 +130,82 @@ def _distances(points: Array, centroids: Array) -> Array:
     return ((points[:, None, :] - centroids[None, :, :]) ** 2).sum(-1)
 
 
-def _nearest(points: Array, valid: Array, centroids: Array) -> tuple[Array, Array]:
-    distances = _distances(points, centroids)
-    assignment = jnp.where(valid, distances.argmin(1), -1)
-    return assignment, jnp.where(valid, distances.min(1), 0)
+def _nearest(points: Array, valid: Array, used: Array, centroids: Array) -> Array:
+    distances = jnp.where(used[None, :], _distances(points, centroids), jnp.inf)
+    return jnp.where(valid, distances.argmin(1), -1).astype(jnp.int32)
 
 
-def _means(assignment: Array, points: Array, num_clusters: int) -> tuple[Array, Array]:
-    members = jax.nn.one_hot(assignment, num_clusters, dtype=jnp.float32)
+def _means(assignment: Array, points: Array, num_slots: int) -> tuple[Array, Array]:
+    members = jax.nn.one_hot(assignment, num_slots, dtype=jnp.float32)
     sizes = members.sum(0)
     sums = jnp.matmul(members.T, points, precision=jax.lax.Precision.HIGHEST)
     return sums / jnp.maximum(sizes, 1)[:, None], sizes
 
 
-def _plus_plus(key: Key, points: Array, valid: Array, num_clusters: int) -> Array:
-    """Starts far apart: each the best of a few points drawn in proportion to squared distance."""
-    num_candidates = 2 + int(np.log(num_clusters))
-    first_key, *keys = jax.random.split(key, num_clusters)
-    impossible = jnp.where(valid, 0.0, -jnp.inf)
-    first = points[jax.random.categorical(first_key, impossible)]
-    closest = jnp.where(valid, ((points - first[None, :]) ** 2).sum(1), 0)
-
-    def add(closest: Array, add_key: Key) -> tuple[Array, Array]:
-        logits = jnp.log(closest) + impossible
-        drawn = jax.random.categorical(add_key, logits, shape=(num_candidates,))
-        candidates = jnp.minimum(closest[:, None], _distances(points, points[drawn]))
-        candidates = jnp.where(valid[:, None], candidates, 0)
-        best = candidates.sum(0).argmin()
-        return candidates[:, best], points[drawn[best]]
-
-    if not keys:
-        return first[None, :]
-    _, others = jax.lax.scan(add, closest, jnp.stack(keys))
-    return jnp.concatenate([first[None, :], others])
+def _residuals(assignment: Array, points: Array, valid: Array, centroids: Array) -> Array:
+    return jnp.where(valid, ((points - centroids[assignment]) ** 2).sum(1), 0)
 
 
-def _sweeps(points: Array, valid: Array, centroids: Array, max_sweeps: int | Array) -> Array:
-    num_clusters = centroids.shape[0]
+def _inertia(assignment: Array, points: Array, valid: Array, num_slots: int) -> Array:
+    centroids, _ = _means(assignment, points, num_slots)
+    return _residuals(assignment, points, valid, centroids).sum()
+
+
+def _plus_plus(draws: Array, points: Array, valid: Array) -> Array:
+    """Starts far apart: each the best of a few points drawn in proportion to squared distance.
+
+    `draws`, one row per start, are uniform in [0, 1). The first start is drawn evenly.
+    """
+    weights = valid.astype(jnp.float32)
+
+    def add(closest: Array, row: Array) -> tuple[Array, Array]:
+        # Before the first start, and once every point is one, all weigh the same.
+        weighed = jnp.where(jnp.isfinite(closest) & (closest.max() > 0), closest, weights)
+        cumulative = jnp.cumsum(weighed)
+        # Below the total, for the last point of weight to be the last that can be drawn.
+        mark = jnp.minimum(row * cumulative[-1], jnp.nextafter(cumulative[-1], jnp.float32(0)))
+        drawn = jnp.searchsorted(cumulative, mark, side="right")
+        nearer = jnp.minimum(closest[:, None], _distances(points, points[drawn]))
+        best = (nearer * weights[:, None]).sum(0).argmin()
+        return nearer[:, best] * weights, points[drawn[best]]
+
+    begin = jnp.where(valid, jnp.inf, 0)
+    return jax.lax.scan(add, begin, draws)[1]
+
+
+def _sweeps(points: Array, valid: Array, used: Array, centroids: Array, max_sweeps: Array) -> Array:
+    """Lloyd's sweeps until nothing changes; the assignment they end with."""
+    num_slots = centroids.shape[0]
 
     def sweep(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         _, assignment, count = state
-        moved, sizes = _means(assignment, points, num_clusters)
-        own = ((points - moved[assignment]) ** 2).sum(1)
-        _, farthest = jax.lax.top_k(jnp.where(valid, own, -1), num_clusters)
-        empty = sizes == 0
+        moved, sizes = _means(assignment, points, num_slots)
+        residuals = jnp.where(valid, _residuals(assignment, points, valid, moved), -1)
+        # The first empty cluster moves to the farthest point, the second to the next, and so on.
+        empty = (sizes == 0) & used
+        _, farthest = jax.lax.top_k(residuals, min(num_slots, points.shape[0]))
         rank = jnp.cumsum(empty.astype(jnp.int32)) - 1
         moved = jnp.where(empty[:, None], points[farthest[jnp.maximum(rank, 0)]], moved)
-        return assignment, _nearest(points, valid, moved)[0], count + 1
+        return assignment, _nearest(points, valid, used, moved), count + 1
 
     def unsettled(state: tuple[Array, Array, Array]) -> Array:
         before, after, count = state
         return (before != after).any() & (count < max_sweeps)
 
-    assignment, _ = _nearest(points, valid, centroids)
-    nothing = jnp.full_like(assignment, -2)
-    _, assignment, _ = jax.lax.while_loop(unsettled, sweep, (nothing, assignment, jnp.int32(0)))
-    return _means(assignment, points, num_clusters)[0]
+    assignment = _nearest(points, valid, used, centroids)
+    begin = (jnp.full_like(assignment, -2), assignment, jnp.int32(0))
+    return jax.lax.while_loop(unsettled, sweep, begin)[1]
 
 
-def _by_size(assignment: Array, points: Array, valid: Array, num_clusters: int) -> Clusters:
-    members = assignment[:, None] == jnp.arange(num_clusters)[None, :]
+def _by_size(assignment: Array, points: Array, valid: Array, num_slots: int) -> Clusters:
+    members = assignment[:, None] == jnp.arange(num_slots)[None, :]
     sizes = members.sum(0)
     order = jnp.lexsort((members.argmax(0), -sizes))
-    rank = jnp.zeros(num_clusters, jnp.int32).at[order].set(jnp.arange(num_clusters))
+    rank = jnp.zeros(num_slots, jnp.int32).at[order].set(jnp.arange(num_slots))
     ordered = jnp.where(valid, rank[assignment], -1).astype(jnp.int32)
-    centroids, _ = _means(ordered, points, num_clusters)
-    residuals = jnp.where(valid[:, None], points - centroids[ordered], 0)
-    return Clusters(ordered, centroids, sizes[order].astype(jnp.int32), (residuals**2).sum())
-
-
-def _scikit_learn(
-    key: Key,
-    points: Array,
-    valid: Array | None,
-    num_clusters: int,
-    num_restarts: int,
-    max_sweeps: int,
-) -> Clusters:
-    import sklearn.cluster
-
-    keep = np.ones(len(points), bool) if valid is None else np.asarray(valid)
-    seed = int(jax.random.randint(key, (), 0, np.iinfo(np.int32).max))
-    model = sklearn.cluster.KMeans(
-        num_clusters, n_init=num_restarts, max_iter=max_sweeps, random_state=seed
-    )
-    assignment = np.full(len(points), -1, np.int32)
-    assignment[keep] = model.fit_predict(np.asarray(points, np.float64)[keep])
-    return _by_size(
-        jnp.asarray(assignment),
-        jnp.where(jnp.asarray(keep)[:, None], points, 0).astype(jnp.float32),
-        jnp.asarray(keep),
-        num_clusters,
-    )
+    centroids, _ = _means(ordered, points, num_slots)
+    inertia = _residuals(ordered, points, valid, centroids).sum()
+    return Clusters(ordered, centroids, sizes[order].astype(jnp.int32), inertia)
 
 
 def _check(points: np.ndarray, num_clusters: int, num_restarts: int, max_sweeps: int) -> None:

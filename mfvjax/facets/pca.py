@@ -65,11 +65,12 @@ def pca(
         raise ValueError(f"principal components need at least 2 codes, got {codes.shape[0]}")
     num_components = min(num_components, codes.shape[0] - 1, codes.shape[1])
     valid = jnp.ones(codes.shape[0], bool) if valid is None else valid
-    return _pca(codes.astype(jnp.float32), valid, num_components=num_components)
+    return project(codes.astype(jnp.float32), valid, num_components=num_components)
 
 
 @functools.partial(jax.jit, static_argnames="num_components")
-def _pca(codes: Array, valid: Array, *, num_components: int) -> Pca:
+def project(codes: Array, valid: Array, *, num_components: int) -> Pca:
+    """`pca` without its checks, fit for `vmap` over its arrays."""
     weight = valid.astype(jnp.float32)[:, None]
     count = weight.sum()
     # Padding may hold anything, infinities too: selected away, not multiplied.

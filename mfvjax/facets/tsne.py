@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from mfvjax.types import Key
 
@@ -36,7 +36,7 @@ def tsne(
     num_exaggerated: int = 500,
     exaggeration: float = 12.0,
     annealed: bool = True,
-    learning_rate: float | str = "auto",
+    learning_rate: float | Literal["auto"] = "auto",
     valid: Bool[Array, " n"] | None = None,
 ) -> Tsne:
     """Embeds codes in the plane by t-distributed stochastic neighbor embedding.
@@ -75,21 +75,17 @@ def tsne(
       what exaggeration does.
     """
     num_codes = codes.shape[0] if valid is None else int(valid.sum())
-    _check_options(num_codes, perplexity, num_iterations, num_exaggerated, exaggeration)
-    if learning_rate == "auto":
-        learning_rate = max(num_codes / exaggeration / 4, 50.0)
-    elif not isinstance(learning_rate, int | float) or learning_rate <= 0:
-        raise ValueError(f'learning_rate must be "auto" or above 0, got {learning_rate!r}')
-    valid = jnp.ones(codes.shape[0], bool) if valid is None else valid
-    steps = Steps(
-        jnp.float32(perplexity),
-        jnp.int32(num_iterations),
-        jnp.int32(num_exaggerated),
-        jnp.float32(exaggeration),
-        jnp.asarray(annealed),
-        jnp.float32(learning_rate),
+    steps = Steps.of(
+        num_codes,
+        perplexity=perplexity,
+        num_iterations=num_iterations,
+        num_exaggerated=num_exaggerated,
+        exaggeration=exaggeration,
+        annealed=annealed,
+        learning_rate=learning_rate,
     )
-    return run_tsne(codes.astype(jnp.float32), start.astype(jnp.float32), valid, steps)
+    valid = jnp.ones(codes.shape[0], bool) if valid is None else valid
+    return descend(codes.astype(jnp.float32), start.astype(jnp.float32), valid, steps)
 
 
 def pca_start(scores: Float[Array, "n p"]) -> Float[Array, "n 2"]:
@@ -107,16 +103,55 @@ def random_start(key: Key, num_codes: int) -> Float[Array, "n 2"]:
 class Steps(NamedTuple):
     """The options of `tsne` as arrays: they enter the compiled loop as inputs."""
 
-    perplexity: Float[Array, ""]
-    num_iterations: Array
-    num_exaggerated: Array
-    exaggeration: Float[Array, ""]
-    annealed: Bool[Array, ""]
-    learning_rate: Float[Array, ""]
+    perplexity: Float[Array, "*units"]
+    num_iterations: Int[Array, "*units"]
+    num_exaggerated: Int[Array, "*units"]
+    exaggeration: Float[Array, "*units"]
+    annealed: Bool[Array, "*units"]
+    learning_rate: Float[Array, "*units"]
+
+    @classmethod
+    def of(
+        cls,
+        num_codes: int,
+        *,
+        perplexity: float,
+        num_iterations: int,
+        num_exaggerated: int,
+        exaggeration: float = 12.0,
+        annealed: bool = True,
+        learning_rate: float | Literal["auto"] = "auto",
+    ) -> Steps:
+        """Checks the options for so many codes; raises ``ValueError`` as `tsne`."""
+        if num_codes < 4:
+            raise ValueError(f"t-SNE needs at least 4 codes, got {num_codes}")
+        if not 1 < perplexity < num_codes:
+            raise ValueError(
+                f"perplexity must be above 1 and below the number of codes, {num_codes}; "
+                f"got {perplexity}"
+            )
+        if not 0 <= num_exaggerated <= num_iterations:
+            raise ValueError(
+                "num_iterations must be at least num_exaggerated, and that at least 0; "
+                f"got {num_iterations} and {num_exaggerated}"
+            )
+        if exaggeration < 1:
+            raise ValueError(f"exaggeration must be at least 1, got {exaggeration}")
+        rate = max(num_codes / exaggeration / 4, 50) if learning_rate == "auto" else learning_rate
+        if rate <= 0:
+            raise ValueError(f'learning_rate must be "auto" or above 0, got {learning_rate}')
+        return cls(
+            jnp.float32(perplexity),
+            jnp.int32(num_iterations),
+            jnp.int32(num_exaggerated),
+            jnp.float32(exaggeration),
+            jnp.asarray(annealed),
+            jnp.float32(rate),
+        )
 
 
 @jax.jit
-def run_tsne(codes: Array, start: Array, valid: Array, steps: Steps) -> Tsne:
+def descend(codes: Array, start: Array, valid: Array, steps: Steps) -> Tsne:
     """`tsne` without its checks, fit for `vmap` over all four arguments."""
     similarities = joint_similarities(codes, valid, steps.perplexity)
     mask = valid.astype(jnp.float32)
@@ -224,26 +259,3 @@ def squared_distances(codes: Float[Array, "n d"]) -> Float[Array, "n n"]:
     norms = (codes**2).sum(1)
     products = jnp.matmul(codes, codes.T, precision=jax.lax.Precision.HIGHEST)
     return jnp.maximum(norms[:, None] + norms[None, :] - 2 * products, 0)
-
-
-def _check_options(
-    num_codes: int,
-    perplexity: float,
-    num_iterations: int,
-    num_exaggerated: int,
-    exaggeration: float,
-) -> None:
-    if num_codes < 4:
-        raise ValueError(f"t-SNE needs at least 4 codes, got {num_codes}")
-    if not 1 < perplexity < num_codes:
-        raise ValueError(
-            f"perplexity must be above 1 and below the number of codes, {num_codes}; "
-            f"got {perplexity}"
-        )
-    if not 0 <= num_exaggerated <= num_iterations:
-        raise ValueError(
-            "num_iterations must be at least num_exaggerated, and that at least 0; "
-            f"got {num_iterations} and {num_exaggerated}"
-        )
-    if exaggeration < 1:
-        raise ValueError(f"exaggeration must be at least 1, got {exaggeration}")

@@ -1,0 +1,193 @@
+"""From images and a unit to its facets with their mean images: Algorithm 1 up to the ascent."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from mfvjax.facets.codes import Codes, compute_codes
+from mfvjax.facets.embed import EmbedOptions, Method, Start
+from mfvjax.facets.grouping import (
+    ClusterSpace,
+    Grouping,
+    GroupOptions,
+    canonical_order,
+    group_codes,
+)
+from mfvjax.facets.means import group_rows, mean_images
+from mfvjax.facets.patches import load_patches, mean_color
+from mfvjax.facets.reading import FacetNetwork
+from mfvjax.facets.result import Facets
+from mfvjax.facets.top import top_images
+from mfvjax.images import Imagelike, ImageSource, SelectedSource, SkippedImage, open_images
+from mfvjax.images.batches import OnError
+from mfvjax.images.resize import ResizeShorter
+from mfvjax.types import Unit
+
+
+def discover_facets(
+    network: FacetNetwork,
+    images: Imagelike,
+    *,
+    unit: Unit | str,
+    num_facets: int | Literal["auto"] = 10,
+    num_mean_images: int = 15,
+    top_fraction: float | None = None,
+    top_count: int | None = None,
+    num_components: int = 50,
+    perplexity: float = 30.0,
+    start: Start = "pca",
+    cluster_space: ClusterSpace = "map",
+    max_facets: int = 10,
+    method: Method = "jax",
+    seed: int = 0,
+    code_layer: str | None = None,
+    batch_size: int = 32,
+    resize_shorter: ResizeShorter = "fit",
+    warp: bool = False,
+    on_error: OnError = "skip",
+    num_workers: int | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Facets:
+    """Finds the facets of a unit: groups of images that activate it for different reasons.
+
+    Reads the codes of the images, embeds them in the plane (PCA, then t-SNE), divides the map by
+    k-means, and takes the mean of the images nearest to each centroid. The same images, network
+    and options give the same facets, in whatever order the images come.
+
+    Args:
+      network: whose unit it is.
+      images: as `open_images`. For a class unit the images of its class; for a hidden unit a pool
+        from which `top_fraction` or `top_count` picks.
+      unit: such as ``"fc8:945"``, ``"conv4:12"`` (image by image where it is highest) or
+        ``"conv4:12@6,6"``.
+      num_facets: k, or "auto" to find it, where 1 may be the answer; see ``choose_num_facets``.
+      num_mean_images: m, images nearest to the centroid that are averaged; a facet with fewer
+        members averages all of them.
+      top_fraction: use only this share of the images, those that activate the unit most; the
+        paper's is 0.02, for hidden units.
+      top_count: use only so many, instead.
+      num_components: of the PCA, lowered to ``min(n - 1, d)``.
+      perplexity: of t-SNE, lowered to a third of the other images.
+      start: of t-SNE: "pca" or "random".
+      cluster_space: where k-means runs and nearness is measured: in the "map", as in the paper, or
+        on the "pca" scores.
+      max_facets: the largest number that "auto" considers.
+      method: "jax", or "scikit-learn" for its PCA, Barnes-Hut t-SNE and k-means.
+      seed: of everything random.
+      code_layer: instead of the network's choice.
+      batch_size: images in one pass of the network.
+      resize_shorter: see ``ResizeRule``.
+      warp: see ``ResizeRule``.
+      on_error: "skip" or "raise", for unreadable images.
+      num_workers: decoding threads.
+      cache_dir: folder that keeps codes; see ``compute_codes``.
+      progress: called with the number of images done and of all, after each batch.
+
+    Returns: the facets, largest first.
+
+    Raises:
+      FileNotFoundError: there is no such folder or file.
+      UnreadableImageError: an image is unreadable and `on_error` is "raise".
+      ValueError: an option is out of range; the unit does not exist; there are fewer images than
+        facets, than `num_mean_images` or than 5; or all images have the same code.
+
+    References: Nguyen et al. 2016 (arXiv 1602.03616), Algorithm 1 and the section on hidden units.
+    """
+    options = GroupOptions(
+        num_facets=num_facets,
+        num_mean_images=num_mean_images,
+        cluster_space=cluster_space,
+        max_facets=max_facets,
+        embed=EmbedOptions(
+            num_components=num_components, perplexity=perplexity, start=start, method=method
+        ),
+        seed=seed,
+    )
+    reading: dict[str, Any] = {
+        "resize_shorter": resize_shorter,
+        "warp": warp,
+        "num_workers": num_workers,
+    }
+    scanning: dict[str, Any] = {
+        **reading,
+        "batch_size": batch_size,
+        "on_error": on_error,
+        "progress": progress,
+    }
+    source = open_images(images)
+    pool: ImageSource = source
+    skipped: tuple[SkippedImage, ...] = ()
+    if top_fraction is not None or top_count is not None:
+        (top,) = top_images(
+            network, source, units=[unit], count=top_count, fraction=top_fraction, **scanning
+        )
+        pool, skipped = SelectedSource(source, top.indices), top.skipped
+    options.check_number(len(pool))
+    codes = compute_codes(
+        network, pool, unit=unit, code_layer=code_layer, cache_dir=cache_dir, **scanning
+    )
+    if isinstance(pool, SelectedSource):
+        whole = np.asarray(pool.indices)[codes.indices]
+        codes = dataclasses.replace(codes, indices=whole, skipped=skipped + codes.skipped)
+    order = canonical_order(codes.codes, codes.activations, codes.names)
+    (grouping,) = group_codes([codes.codes], [order], options=options)
+    chosen = {
+        **dataclasses.asdict(options),
+        "top_fraction": top_fraction,
+        "top_count": top_count,
+        "code_layer": code_layer,
+        "resize_shorter": resize_shorter,
+        "warp": warp,
+    }
+    return assemble_facets(network, source, codes, grouping, options=chosen, reading=reading)
+
+
+def assemble_facets(
+    network: FacetNetwork,
+    source: ImageSource,
+    codes: Codes,
+    grouping: Grouping,
+    *,
+    options: dict[str, Any],
+    reading: dict[str, Any] | None = None,
+) -> Facets:
+    """Reads the images nearest to each centroid, averages them, and puts everything together.
+
+    Args:
+      network: whose unit it is.
+      source: the images that ``codes.indices`` point into.
+      codes: of one unit.
+      grouping: of these codes.
+      options: kept as they are; plain values.
+      reading: how images are resized and read; see ``load_patches``.
+
+    Raises:
+      UnreadableImageError: an image that could be read before cannot be read now.
+    """
+    rows, groups = group_rows(grouping.nearest)
+    patches, valid = load_patches(
+        network,
+        source,
+        codes.unit,
+        codes.indices[rows],
+        None if codes.positions is None else codes.positions[rows],
+        **(reading or {}),
+    )
+    return Facets(
+        unit=codes.unit,
+        code_layer=codes.layer,
+        names=codes.names,
+        indices=codes.indices,
+        activations=codes.activations,
+        positions=codes.positions,
+        mean_images=mean_images(patches, valid, groups, fill=mean_color(network)),
+        options=options,
+        skipped=codes.skipped,
+        **{field.name: getattr(grouping, field.name) for field in dataclasses.fields(grouping)},
+    )
