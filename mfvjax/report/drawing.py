@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Num
@@ -13,6 +13,9 @@ from jaxtyping import Num
 from mfvjax.report.colors import facet_color, ink_on
 from mfvjax.report.embed import as_uint8, resize
 from mfvjax.report.files import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FORMATS = (".pdf", ".png")
 DPI = 300
@@ -62,6 +65,14 @@ class Sheet:
                 )
             )
 
+    def plot(self, corner: tuple[float, float], size: tuple[float, float]) -> Axes:
+        """Axes for a plot, `size` wide and high, in inches."""
+        (x, y), (width, height) = corner, size
+        whole = np.array([*self.size, *self.size])
+        return self.figure.add_axes(
+            tuple(np.array([x, self.size[1] - y - height, width, height]) / whole)
+        )
+
     def badge(self, facet: int, middle: tuple[float, float]) -> None:
         """The facet's number in a disc of its color."""
         color = facet_color(facet)
@@ -89,11 +100,8 @@ class Sheet:
         import matplotlib
 
         path = check_format(path)
-        width, height = self.size
-        self.axes.imshow(
-            self.raster, extent=(0, width, height, 0), aspect="auto", interpolation="none", zorder=2
-        )
-        self.axes.set(xlim=(0, width), ylim=(height, 0))
+        if not self.axes.images:
+            self._paste()
         buffer = io.BytesIO()
         file_type = path.suffix[1:].lower()
         options: dict[str, dict[str, Any]] = {
@@ -103,6 +111,13 @@ class Sheet:
         with matplotlib.rc_context({"pdf.fonttype": 42}):
             self.figure.savefig(buffer, format=file_type, dpi=DPI, **options[file_type])
         return write_whole(path, buffer.getvalue())
+
+    def _paste(self) -> None:
+        width, height = self.size
+        self.axes.imshow(
+            self.raster, extent=(0, width, height, 0), aspect="auto", interpolation="none", zorder=2
+        )
+        self.axes.set(xlim=(0, width), ylim=(height, 0))
 
 
 def check_format(path: str | os.PathLike[str]) -> pathlib.Path:

@@ -104,6 +104,16 @@ def draw_curve(
     axes.locator_params(axis="y", nbins=4)
 
 
+def curve_limits(activations: Float32[np.ndarray, "k steps"]) -> tuple[float, float]:
+    """Limits of the vertical axis that all facets share; (0, 1) where nothing is finite."""
+    finite = activations[np.isfinite(activations)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    room = 0.05 * (high - low) or 1.0
+    return low - room, high + room
+
+
 def inline_svg(figure: Figure, *, salt: str) -> str:
     """An ``<svg>`` element of class ``plot`` to stand in a page; the same figure, the same text."""
     import matplotlib

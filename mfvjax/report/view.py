@@ -14,7 +14,7 @@ from mfvjax.report.colors import facet_color, ink_on
 from mfvjax.report.embed import jpeg_uri, png_uri, thumbnail_sheet, webp_uri
 from mfvjax.report.layout import Ring, fit_map, ring
 from mfvjax.report.mosaic import mosaic, thumbnail_side
-from mfvjax.report.vector import curve_svg, map_svg
+from mfvjax.report.vector import curve_limits, curve_svg, map_svg
 from mfvjax.run import Run
 
 SMALL_SIDE = 240  # pixels: tiles of the ring and snapshots of phases are shown small
@@ -129,13 +129,10 @@ def _phases(run: Run, facet: int) -> list[dict[str, Any]]:
 
 def _curve(run: Run, facet: int) -> str:
     activations = run.shown.activations
-    finite = activations[np.isfinite(activations)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    room = 0.05 * (high - low) or 1.0
     return curve_svg(
         activations[facet],
         phase_ends=run.shown.phase_ends,
-        limits=(low - room, high + room),
+        limits=curve_limits(activations),
         salt=f"curve {facet}",
     )
 
