@@ -26,7 +26,7 @@ TEMPLATES = pathlib.Path(__file__).parent / "templates"
 def render_page(run: Run) -> str:
     """The page as HTML; the same run gives the same text.
 
-    About 8 MB for ten facets with fifteen real images of 227 pixels each and 1000 images on the
+    About 10 MB for ten facets with fifteen real images of 227 pixels each and 1000 images on the
     map: real images are JPEGs of quality 90, visualizations PNGs.
     """
     style, script = (_read(name) for name in ("page.css", "page.js"))
