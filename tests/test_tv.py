@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from skimage.restoration import denoise_tv_bregman
 
-from mfvjax.priors import tv
+from mfvjax.priors import tv, tv_solve
 from mfvjax.priors.checkerboard import Checkerboard
 from mfvjax.priors.tv_sweep import SplitBregman, release_frame
 from tests.oracles import tv as slow
@@ -147,6 +147,27 @@ def test_energy_is_that_of_a_dual_solver_with_ten_times_the_sweeps(data_dir, rul
 
 
 @pytest.mark.parametrize("rule", ["isotropic", "anisotropic"])
+def test_coarse_start_makes_a_hundred_sweeps_enough_at_low_fidelity(data_dir, rule):
+    photos = photographs(data_dir)[:, 60:133, 60:134]  # odd sides at some levels
+    isotropic = rule == "isotropic"
+
+    @jax.jit
+    def run(images, fidelity):
+        return tv.denoise_tv(images, fidelity=fidelity, rule=rule, coarse_levels=3)
+
+    for fidelity in (0.001, 0.01, 0.1):
+        coarse = run(jnp.asarray(photos), fidelity)
+        plain, _ = compiled(rule)(jnp.asarray(photos), fidelity)
+        for result, other, photo in zip(coarse, plain, photos, strict=True):
+            reached, without, independent = (
+                slow.energy(each, photo, fidelity, isotropic)
+                for each in (result, other, slow.dual_descent(photo, fidelity, 1000, isotropic))
+            )
+            assert reached <= 1.001 * independent
+            assert fidelity > 0.001 or reached < 0.97 * without
+
+
+@pytest.mark.parametrize("rule", ["isotropic", "anisotropic"])
 @pytest.mark.parametrize("order", ["red-black", "raster"])
 def test_both_orders_reach_the_minimum(rule, order):
     image = random_image(15, 18)
@@ -259,10 +280,10 @@ def test_whole_batch_at_once_is_image_by_image(rule, stops):
     planes = jnp.asarray(np.moveaxis(images, -1, 1), jnp.float32)
     board = Checkerboard(14, 17)
     framed = release_frame(board, planes) if rule == "scikit-image" else board.frame(planes)
-    run = functools.partial(tv._run, board, rule, "red-black", 60, stops)
+    run = functools.partial(tv_solve.run_batch, board, tv_solve.Plan(rule, "red-black", 60, stops))
     args = (*board.split(framed), jnp.asarray([0.01, 0.3, 3.0]), jnp.full(3, 0.05))
     together = jax.jit(run)(*args)
-    in_turn = jax.jit(functools.partial(tv._one_by_one, run, by_plane=not stops))(*args)
+    in_turn = jax.jit(functools.partial(tv_solve.run_one_by_one, run, by_plane=not stops))(*args)
     for a, b in zip(together, in_turn, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
     assert together[2].tolist() == in_turn[2].tolist()
@@ -319,6 +340,8 @@ def test_double_precision_stays_double_and_channels_may_be_any_number():
     [
         ({"num_sweeps": 0}, "at least one sweep"),
         ({"tolerance": -1.0}, "0 or more"),
+        ({"coarse_levels": -1}, "0 or more"),
+        ({"coarse_levels": 1, "rule": "scikit-image"}, "0 with rule 'scikit-image'"),
         ({"fidelity": 0.0}, "must be positive"),
         ({"fidelity": np.array([0.1, np.nan])}, "must be positive"),
         ({"fidelity": np.ones(3)}, "one number, or one per image"),
@@ -341,7 +364,7 @@ def test_bad_options_are_errors(options, message):
 def test_unknown_names_are_errors(rule, order, message):
     # The annotations, checked in tests, would refuse these names before the function sees them.
     with pytest.raises(ValueError, match=message):
-        tv._check_options(rule, order, 1, None)
+        tv._check_options(rule, order, 1, None, 0)
 
 
 @pytest.mark.parametrize(

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jax.custom_batching import custom_vmap
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from mfvjax.priors.checkerboard import BLACK, RED, Checkerboard
-from mfvjax.priors.tv_sweep import RELEASE, Cells, Rule, SplitBregman, release_frame
-from mfvjax.priors.tv_wavefront import raster_sweeps, sweeps_to_tolerance
-
-Order: TypeAlias = Literal["red-black", "raster"]
+from mfvjax.priors.tv_solve import Order, Plan, solver
+from mfvjax.priors.tv_sweep import RELEASE, Rule
 
 
 class TVInfo(NamedTuple):
@@ -40,6 +33,7 @@ def denoise_tv(
     order: Order = "red-black",
     num_sweeps: int = 100,
     tolerance: float | None = None,
+    coarse_levels: int = 0,
 ) -> Float[Array, "*batch h w c"]:
     """Denoises images by total variation, each channel on its own.
 
@@ -72,6 +66,9 @@ def denoise_tv(
       tolerance: an image is left alone once a sweep changes it by at most so much, as root mean
         square over its pixels and channels, in grey levels; the released scripts used 1e-3.
         ``None`` runs all sweeps.
+      coarse_levels: start from the result on an image of half the size, this many times over, with
+        `num_sweeps` sweeps on each, a third more work in all. At fidelities below 0.01, three
+        levels replace hundreds of sweeps; above 0.1 they gain nothing. Not for ``"scikit-image"``.
 
     Returns:
       Images of the same shape and dtype; what one image becomes does not depend on the others.
@@ -79,7 +76,8 @@ def denoise_tv(
     Raises:
       ValueError: `images` has fewer than three axes, is smaller than 2 x 2 or neither float32 nor
         float64; `fidelity` is not positive or does not fit the leading axes; `rule` or `order` is
-        unknown; `num_sweeps` < 1; `tolerance` is negative.
+        unknown; `num_sweeps` < 1; `tolerance` or `coarse_levels` is negative, or `coarse_levels`
+        is not 0 with rule ``"scikit-image"``.
 
     References:
       Goldstein & Osher 2009, section 4; Getreuer 2012; ``skimage.restoration``.
@@ -91,6 +89,7 @@ def denoise_tv(
         order=order,
         num_sweeps=num_sweeps,
         tolerance=tolerance,
+        coarse_levels=coarse_levels,
     )[0]
 
 
@@ -102,21 +101,25 @@ def denoise_tv_with_info(
     order: Order = "red-black",
     num_sweeps: int = 100,
     tolerance: float | None = None,
+    coarse_levels: int = 0,
 ) -> tuple[Float[Array, "*batch h w c"], TVInfo]:
     """Like `denoise_tv`, and also tells how many sweeps each image took."""
-    _check_options(rule, order, num_sweeps, tolerance)
+    _check_options(rule, order, num_sweeps, tolerance, coarse_levels)
     _check_images(images)
     *batch, height, width, channels = images.shape
     count = math.prod(batch)
     weights = _per_image(fidelity, tuple(batch), images.dtype)
     eps = jnp.full(count, 0 if tolerance is None else tolerance, images.dtype)
-    solve = _solver(rule, order, num_sweeps, tolerance is not None)
+    plan = Plan(rule, order, num_sweeps, tolerance is not None, coarse_levels)
+    solve = solver(plan)
     flat = images.reshape(count, height, width, channels)
     denoised, used = solve(flat, weights, eps)
     return denoised.reshape(images.shape), TVInfo(used.reshape(tuple(batch)))
 
 
-def _check_options(rule: str, order: str, num_sweeps: int, tolerance: float | None) -> None:
+def _check_options(
+    rule: str, order: str, num_sweeps: int, tolerance: float | None, coarse_levels: int
+) -> None:
     if rule not in get_args(Rule):
         raise ValueError(f"TV rule {rule!r} is unknown; the rules are {', '.join(get_args(Rule))}")
     if order not in get_args(Order):
@@ -125,6 +128,11 @@ def _check_options(rule: str, order: str, num_sweeps: int, tolerance: float | No
         raise ValueError(f"num_sweeps is {num_sweeps}; TV denoising needs at least one sweep")
     if tolerance is not None and not tolerance >= 0:
         raise ValueError(f"tolerance is {tolerance}; it must be 0 or more, or None for no stop")
+    if coarse_levels < 0 or (coarse_levels and rule == RELEASE):
+        raise ValueError(
+            f"coarse_levels is {coarse_levels}; it must be 0 or more, and 0 with rule {RELEASE!r}, "
+            "whose arithmetic starts from the image itself"
+        )
 
 
 def _check_images(images: Array) -> None:
@@ -152,113 +160,3 @@ def _per_image(fidelity: ArrayLike, batch: tuple[int, ...], dtype: Any) -> Float
         )
     weights = weights.reshape((1,) * (len(batch) - weights.ndim) + weights.shape)
     return jnp.broadcast_to(weights, batch).reshape(-1)
-
-
-@functools.cache
-def _solver(rule: Rule, order: Order, num_sweeps: int, stops: bool) -> Callable[..., Any]:
-    """Denoises ``(n, h, w, c)`` images; under `jax.vmap` the mapped axis joins n."""
-
-    @custom_vmap
-    def solve(images: Array, fidelity: Array, tolerance: Array) -> tuple[Array, Array]:
-        board = Checkerboard(*images.shape[1:3])
-        planes = jnp.moveaxis(images, -1, 1)
-        framed = release_frame(board, planes) if rule == RELEASE else board.frame(planes)
-        run = functools.partial(_run, board, rule, order, num_sweeps, stops)
-        red, black, used = lax.platform_dependent(
-            *board.split(framed),
-            fidelity,
-            tolerance,
-            cpu=functools.partial(_one_by_one, run, by_plane=not stops),
-            default=run,
-        )
-        return jnp.moveaxis(board.join(red, black), 1, -1), used
-
-    @solve.def_vmap
-    def solve_mapped(axis_size: int, in_batched: list[bool], *args: Array) -> tuple[Any, Any]:
-        spread = [
-            arg if batched else jnp.broadcast_to(arg, (axis_size, *arg.shape))
-            for arg, batched in zip(args, in_batched, strict=True)
-        ]
-        denoised, used = solve(*(arg.reshape(-1, *arg.shape[2:]) for arg in spread))
-        return (
-            denoised.reshape(spread[0].shape),
-            used.reshape(spread[1].shape),
-        ), (True, True)
-
-    return jax.jit(solve)
-
-
-def _one_by_one(
-    run: Callable[..., Any], *args: Array, by_plane: bool
-) -> tuple[Array, Array, Array]:
-    """Runs images in turn, or single planes: the state of one fits a processor's cache."""
-    red, black, fidelity, tolerance = args
-    channels = red.shape[1]
-    if by_plane:
-        red, black = (cells.reshape(-1, 1, cells.shape[-1]) for cells in (red, black))
-        fidelity, tolerance = (jnp.repeat(value, channels) for value in (fidelity, tolerance))
-    args = (red[:, None], black[:, None], fidelity[:, None], tolerance[:, None])
-    red, black, used = lax.map(lambda one: run(*one), args)
-    shape = (-1, channels, red.shape[-1])
-    return (
-        red.reshape(shape),
-        black.reshape(shape),
-        used.reshape(-1)[:: channels if by_plane else 1],
-    )
-
-
-def _run(
-    board: Checkerboard,
-    rule: Rule,
-    order: Order,
-    num_sweeps: int,
-    stops: bool,
-    red: Float[Array, "n c cells"],
-    black: Float[Array, "n c cells"],
-    fidelity: Float[Array, " n"],
-    tolerance: Float[Array, " n"],
-) -> tuple[Array, Array, Int[Array, " n"]]:
-    method = SplitBregman.build(board, rule, (red, black), fidelity)
-    cells = method.start((red, black))
-    used = jnp.full(fidelity.shape, num_sweeps, jnp.int32)
-    if order == "raster":
-        if stops:
-            used = sweeps_to_tolerance(method, cells, num_sweeps, tolerance)
-        cells = raster_sweeps(method, cells, used)
-    elif stops:
-        cells, used = _sweeps_to_tolerance(method, cells, num_sweeps, tolerance)
-    else:
-        cells = lax.fori_loop(0, num_sweeps, lambda _, state: method.sweep(*state), cells)
-    return cells[RED].u, cells[BLACK].u, used
-
-
-def _sweeps_to_tolerance(
-    method: SplitBregman,
-    cells: tuple[Cells, Cells],
-    num_sweeps: int,
-    tolerance: Float[Array, " n"],
-) -> tuple[tuple[Cells, Cells], Int[Array, " n"]]:
-    """Red-black sweeps; an image that met its tolerance keeps its state while others go on."""
-    count, channels = cells[RED].u.shape[:2]
-    pixels = method.board.height * method.board.width * channels
-
-    def going_on(carry: tuple) -> Array:
-        index, active, _, _ = carry
-        return (index < num_sweeps) & jnp.any(active)
-
-    def sweep(carry: tuple) -> tuple:
-        index, active, used, cells = carry
-        moved = method.sweep(*cells)
-        squares = sum(
-            jnp.sum(jnp.square(new.u - old.u), axis=(1, 2))
-            for new, old in zip(moved, cells, strict=True)
-        )
-        if count > 1:  # a single image ends its own loop
-            keep = active.reshape(-1, 1, 1)
-            moved = jax.tree.map(lambda new, old: jnp.where(keep, new, old), moved, cells)
-        used = used + active.astype(jnp.int32)
-        return index + 1, active & (jnp.sqrt(squares / pixels) > tolerance), used, moved
-
-    start = (jnp.int32(0), jnp.ones(count, bool), jnp.zeros(count, jnp.int32), cells)
-    _, _, used, cells = lax.while_loop(going_on, sweep, start)
-    return cells, used

@@ -125,7 +125,7 @@ class SplitBregman:
             where,
             after=(tx, ty),
         )
-        own = self._with_multipliers(own._replace(u=u, tx=tx, ty=ty), where)
+        own = self.with_multipliers(own._replace(u=u, tx=tx, ty=ty), where)
         rest = stencil.data - stencil.gain * (read(own.m[0]) * (read(own.tx) + read(own.ty)))
         return own._replace(rest=self._write(own.rest, rest, where, after=(u,)))
 
@@ -144,7 +144,19 @@ class SplitBregman:
     ) -> Cells:
         """Moves the auxiliary variables of `color` after u, over-relaxed."""
         tx, ty = self._moved_t(color, own, other, _RELAXATION, where)
-        return self._with_multipliers(own._replace(tx=tx, ty=ty), where)
+        return self.with_multipliers(own._replace(tx=tx, ty=ty), where)
+
+    def with_multipliers(self, own: Cells, where: Bool[Array, "n 1 window"] | None = None) -> Cells:
+        """Cells with m as it follows from t."""
+        tx, ty = self.board.window(own.tx), self.board.window(own.ty)
+        if self.rule == "anisotropic":
+            sizes = [self.penalty * jnp.abs(tx), self.penalty * jnp.abs(ty)]
+        else:
+            sizes = [self.penalty * jnp.sqrt(tx * tx + ty * ty)]
+        # 2 shrink(t) / t - 1, for the smooth shrink s / (s + 1) and for the threshold at s = 1.
+        moved = [1 - 2 / (s + 1 if self.rule == RELEASE else jnp.maximum(s, 1)) for s in sizes]
+        written = [self._write(m, new, where) for m, new in zip(own.m, moved, strict=True)]
+        return own._replace(m=tuple(written))
 
     def _neighbors(self, color: int, other: Cells) -> Float[Array, "n c window"]:
         """Sum over the four neighbors, and of ``d - b`` of the left and the upper one."""
@@ -167,17 +179,6 @@ class SplitBregman:
 
         tx = moved(own.tx, own.m[0], shifts.right, stencil.right)
         return tx, moved(own.ty, own.m[-1], shifts.down, stencil.down)
-
-    def _with_multipliers(self, own: Cells, where: Array | None) -> Cells:
-        tx, ty = self.board.window(own.tx), self.board.window(own.ty)
-        if self.rule == "anisotropic":
-            sizes = [self.penalty * jnp.abs(tx), self.penalty * jnp.abs(ty)]
-        else:
-            sizes = [self.penalty * jnp.sqrt(tx * tx + ty * ty)]
-        # 2 shrink(t) / t - 1, for the smooth shrink s / (s + 1) and for the threshold at s = 1.
-        moved = [1 - 2 / (s + 1 if self.rule == RELEASE else jnp.maximum(s, 1)) for s in sizes]
-        written = [self._write(m, new, where) for m, new in zip(own.m, moved, strict=True)]
-        return own._replace(m=tuple(written))
 
     def _write(
         self, cells: Array, window: Array, where: Array | None, after: Sequence[Array] = ()
