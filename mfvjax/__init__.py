@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from mfvjax.facets.discover import discover_facets as discover_facets
     from mfvjax.network import Network as Network
     from mfvjax.objective import Objective as Objective
+    from mfvjax.pipeline import run_unit as run_unit
     from mfvjax.preprocess import Preprocessing as Preprocessing
     from mfvjax.presets import PRESETS as PRESETS
     from mfvjax.presets import preset as preset
+    from mfvjax.report import write_page as write_page
+    from mfvjax.run import Run as Run
     from mfvjax.schedule import Phase as Phase
     from mfvjax.schedule import Ramp as Ramp
     from mfvjax.schedule import Schedule as Schedule
+    from mfvjax.store import load_run as load_run
+    from mfvjax.store import save_run as save_run
     from mfvjax.types import Unit as Unit
 
 _HOMES = {
@@ -31,13 +36,18 @@ _HOMES = {
     "PRESETS": "mfvjax.presets",
     "Phase": "mfvjax.schedule",
     "Preprocessing": "mfvjax.preprocess",
+    "Run": "mfvjax.run",
     "Ramp": "mfvjax.schedule",
     "Schedule": "mfvjax.schedule",
     "Unit": "mfvjax.types",
     "Visualization": "mfvjax.ascent",
     "discover_facets": "mfvjax.facets.discover",
+    "load_run": "mfvjax.store",
     "preset": "mfvjax.presets",
+    "run_unit": "mfvjax.pipeline",
+    "save_run": "mfvjax.store",
     "visualize": "mfvjax.ascent",
+    "write_page": "mfvjax.report",
 }
 
 __all__ = sorted(_HOMES)

@@ -57,6 +57,9 @@ Out: TypeAlias = Annotated[
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace a finished run that is there.")
 ]
+Figures: TypeAlias = Annotated[
+    bool, typer.Option("--figures", help="Also figures for papers, as PNG and PDF.")
+]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 

@@ -29,14 +29,15 @@ def default_folder(network: str, unit: str) -> pathlib.Path:
     return pathlib.Path("mfv_runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", stem)
 
 
-def publish(run: Run, folder: pathlib.Path) -> None:
-    """Writes the run, its page and its figures into an opened run folder."""
+def publish(run: Run, folder: pathlib.Path, *, figures: bool) -> None:
+    """Writes the run, its page and, if wanted, its figures into an opened run folder."""
     from mfvjax.report import write_figures, write_page
     from mfvjax.store import write_run
 
     write_run(run, folder)
     write_page(run, folder / "report.html")
-    write_figures(run, folder / "figures")
+    if figures:
+        write_figures(run, folder / "figures")
 
 
 def describe(run: Run, folder: pathlib.Path) -> dict[str, Any]:

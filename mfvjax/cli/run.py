@@ -20,6 +20,7 @@ def command(
     precision: o.Precision = "float32",
     out: o.Out = None,
     overwrite: o.Overwrite = False,
+    figures: o.Figures = False,
     quiet: o.Quiet = False,
     as_json: o.AsJson = False,
 ) -> None:
@@ -55,5 +56,5 @@ def command(
                 precision=precision,
                 progress=progress,
             )
-        publish(run, temporary)
+        publish(run, temporary, figures=figures)
     print_run(run, folder, as_json=as_json, quiet=quiet)

@@ -22,6 +22,7 @@ def command(
     precision: o.Precision = "float32",
     out: o.Out = None,
     overwrite: o.Overwrite = False,
+    figures: o.Figures = False,
     quiet: o.Quiet = False,
     as_json: o.AsJson = False,
 ) -> None:
@@ -52,5 +53,5 @@ def command(
                 seed=seed,
                 progress=progress,
             )
-        publish(run, temporary)
+        publish(run, temporary, figures=figures)
     print_run(run, folder, as_json=as_json, quiet=quiet)

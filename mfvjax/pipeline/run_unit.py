@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
@@ -77,7 +78,13 @@ def run_unit(
     source = open_source(images, network=opened)
     with watch("discovery"):
         facets = discover_facets(
-            opened, source, unit=unit, num_facets=num_facets, seed=seed, **discovery
+            opened,
+            source,
+            unit=unit,
+            num_facets=num_facets,
+            seed=seed,
+            progress=_step(progress, "reading codes"),
+            **discovery,
         )
     run = run_facets(
         opened,
@@ -131,7 +138,7 @@ def run_facets(
             schedule=schedule if step_fraction == 1 else schedule.shortened(step_fraction),
             key=seed,
             region=plan.region,
-            progress=None if progress is None else lambda *done: progress("ascent", *done),
+            progress=_step(progress, "ascent"),
         )
     with watch("scores"):
         scores = score(network, facets, plan, result, nearest_images)
@@ -167,6 +174,10 @@ def run_facets(
         scores=scores.per_facet,
         summary=scores.summary,
     )
+
+
+def _step(progress: ProgressFn | None, step: str) -> Callable[[int, int], None] | None:
+    return None if progress is None else functools.partial(progress, step)
 
 
 def _title(network: Network, unit: Unit) -> str:
