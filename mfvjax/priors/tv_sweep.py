@@ -94,7 +94,9 @@ class SplitBregman:
     def start(self, cells: tuple[Array, Array]) -> tuple[Cells, Cells]:
         """The state before the first sweep: u is the image, t is zero."""
         zero = jnp.zeros_like(cells[RED])
-        m = (zero - 1,) * (2 if self.rule == "anisotropic" else 1)
+        m = (self._write(zero, self.board.window(zero) - 1, None),) * (
+            2 if self.rule == "anisotropic" else 1
+        )
         red, black = (Cells(u, zero, zero, m, zero[..., :0]) for u in cells)
         if self.rule == RELEASE:
             red, black = (
@@ -189,7 +191,7 @@ class SplitBregman:
             after = (*after, cells)  # or the old cells are read in a loop that is not vectorized
         start = jnp.int32(self.board.start)
         for earlier in after:
-            start += earlier[0, 0, -1].astype(jnp.int32)  # a frame cell: always zero
+            start += earlier[0, 0, -1].astype(jnp.int32)  # past the frame, where all are zero
         zero = jnp.zeros_like(start)
         return lax.dynamic_update_slice(cells, window, (zero, zero, start))
 
