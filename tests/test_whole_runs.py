@@ -1,4 +1,4 @@
-"""Whole runs on the real SqueezeNet: against an independent implementation, controls, and the job."""
+"""Whole runs on the real SqueezeNet: an independent implementation, controls, and the job."""
 
 import dataclasses
 import json
