@@ -11,6 +11,7 @@ import pytest
 
 import mfvjax.cli
 import mfvjax.pipeline
+from mfvjax.cli._options import DEFAULT_HOLD
 from mfvjax.facets.result import Facets
 from mfvjax.store import load_run
 from tests.small_job import SMALL_JOB, small_run
@@ -102,6 +103,10 @@ def test_every_option_of_run_reaches_the_job(run, asked, tmp_path, arguments, ex
     code, _, err = run("run", *arguments, "--out", tmp_path / "job")
     assert (code, err) == (0, "")
     assert {name: asked[0][name] for name in expected} == expected
+
+
+def test_defaults_of_command_and_function_agree():
+    assert DEFAULT_HOLD == mfvjax.pipeline.run_unit.__kwdefaults__["hold"]
 
 
 def test_output_options(run, asked, tmp_path, monkeypatch):

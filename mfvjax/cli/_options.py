@@ -7,6 +7,9 @@ from typing import Annotated, Literal, Optional, TypeAlias
 
 import typer
 
+# As mfvjax.pipeline.run_unit.DEFAULT_HOLD, which is not imported: --help must stay fast.
+DEFAULT_HOLD = 2.0
+
 Network: TypeAlias = Annotated[
     str,
     typer.Option(

@@ -14,7 +14,7 @@ def command(
     facets: o.NumFacets = None,
     schedule: o.ScheduleOption = "mean-image",
     steps: o.Steps = 1.0,
-    hold: o.Hold = 1.0,
+    hold: o.Hold = o.DEFAULT_HOLD,
     seed: o.Seed = 0,
     device: o.Device = None,
     precision: o.Precision = "float32",
