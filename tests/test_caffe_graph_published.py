@@ -12,7 +12,7 @@ import pytest
 from mfvjax.models.caffenet import AlexNet, CaffeNet
 from mfvjax.models.graph import GraphSpec
 from tests.caffe_running import forward_of, graph_forward, nested, to_caffe_layout
-from tests.caffe_writer import random_layers, to_v1_text, write_caffemodel
+from tests.caffe_writer import Node, random_layers, to_v1_text, write_caffemodel, write_nodes
 from weights_convert import read_caffe
 from weights_convert.plan import plan_network
 from weights_convert.prototxt import read_prototxt
@@ -112,4 +112,54 @@ def test_real_squeezenet_equals_opencv_on_a_photograph(data_dir):
     crop = photograph[:227, :227].astype(np.float32) - np.float32([104, 117, 123])
     net_input = crop[None]
     activations = jax.jit(graph_forward(graph))(nested(arrays), jnp.asarray(net_input))
+    _check_blobs(graph, activations, _cv2_activations(graph, *files, net_input))
+
+
+def test_a_residual_network_equals_opencv(tmp_path):
+    """The layers of ResNet and SENet that the published networks above do not have."""
+    rng = np.random.default_rng(0)
+
+    def conv(name, bottom, top, inputs, features, size, **options):
+        options = {"num_output": features, "kernel_size": size, "bias_term": False, **options}
+        kernel = rng.normal(0, 0.3, (features, inputs, size, size)).astype(np.float32)
+        return Node(name, "Convolution", [bottom], [top], options, [kernel])
+
+    def norm(name, top):
+        factor = 999.982  # as in the published weights: the sums are kept, not the means
+        sums = rng.normal(0, 1, 8) * factor, rng.uniform(0.5, 2, 8) * factor
+        blobs = [np.float32(values) for values in (*sums, [factor])]
+        scale = [np.float32(rng.normal(1, 0.3, 8)), np.float32(rng.normal(0, 0.3, 8))]
+        return [
+            Node(f"bn_{name}", "BatchNorm", [top], [top], {"use_global_stats": True}, blobs),
+            Node(f"scale_{name}", "Scale", [top], [top], {"bias_term": True}, scale),
+        ]
+
+    nodes = [
+        conv("stem", "data", "stem", 3, 8, 7, stride=2, pad=3),
+        *norm("stem", "stem"),
+        Node("stem_relu", "ReLU", ["stem"], ["stem"]),
+        Node("pool", "Pooling", ["stem"], ["pool"], {"kernel_size": 3, "stride": 2}),
+        conv("short", "pool", "short", 8, 8, 1),
+        *norm("short", "short"),
+        conv("deep", "pool", "deep", 8, 8, 3, pad=1),
+        *norm("deep", "deep"),
+        Node("prelu", "PReLU", ["deep"], ["deep"], {}, [np.float32(rng.uniform(0, 1, 8))]),
+        Node("sum", "Eltwise", ["short", "deep"], ["sum"]),
+        Node("elu", "ELU", ["sum"], ["elu"]),
+        Node("mean", "Pooling", ["elu"], ["mean"], {"pool": "AVE", "global_pooling": True}),
+        Node("flat", "Flatten", ["mean"], ["flat"]),
+        Node(
+            "score",
+            "InnerProduct",
+            ["flat"],
+            ["score"],
+            {"num_output": 5},
+            [np.float32(rng.normal(0, 1, (5, 8))), np.float32(rng.normal(0, 1, 5))],
+        ),
+        Node("prob", "Softmax", ["score"], ["prob"]),
+    ]
+    files = write_nodes(tmp_path, nodes, dims=(1, 3, 33, 29))
+    graph, arrays = read_caffe(*files)
+    net_input = _net_input(graph)
+    activations = jax.jit(graph_forward(graph))(nested(arrays), net_input)
     _check_blobs(graph, activations, _cv2_activations(graph, *files, net_input))

@@ -50,9 +50,10 @@ def test_the_number_of_classes_and_the_dtypes_are_options():
 
 
 def test_the_seed_makes_the_starting_parameters():
-    make = jax.jit(lambda seed: CaffeNet(rngs=nnx.Rngs(seed), num_classes=2).fc8.kernel[...])
-    assert jnp.array_equal(make(0), make(0))
-    assert not jnp.array_equal(make(0), make(1))
+    make = jax.jit(lambda key: CaffeNet(rngs=nnx.Rngs(key), num_classes=2).fc8.kernel[...])
+    first, second = jax.random.split(jax.random.key(0))
+    assert jnp.array_equal(make(first), make(first))
+    assert not jnp.array_equal(make(first), make(second))
 
 
 def test_gradients_of_the_real_squeezenet_are_central_differences(data_dir):
