@@ -1,8 +1,9 @@
-"""What the ascent climbs: linear functionals of named activations.
+"""What the ascent climbs: readings of named activations, as values and as arrays.
 
-Every objective is a sum of terms, each a weighted sum over the channels of one layer, read at one
-position or averaged over all of them. A batch of objectives becomes arrays with one shape, so that
-one compiled program serves any unit, position, direction or mixture of the same layers.
+Every objective is a sum of terms: a weighted sum over the channels of one layer, read at one
+position or averaged over all of them, or the log-probability of one facet among others. A batch of
+objectives becomes arrays with one shape, so that one compiled program serves any unit, position,
+direction or mixture of the same layers.
 """
 
 from __future__ import annotations
@@ -40,10 +41,35 @@ class Term:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class FacetTerm:
+    """The log-probability that a code belongs to one facet and not to another.
+
+    With z the layer's channels and c the facets' centroids it is ``weight * log p_own``, where p is
+    the softmax over facets j of ``-|z - c_j|^2 / (2 temperature)``: 0 where the code clearly is the
+    facet's own, so that it then leaves the other terms alone, and linear in z where it is not.
+
+    Attributes:
+      layer: whose activations are codes.
+      centroids: ``(k, channels)``.
+      own: the facet to stay in, from 0.
+      temperature: above 0, in squared units of the codes.
+      where: as `Term`.
+      weight: factor of the term.
+    """
+
+    layer: str
+    centroids: np.ndarray
+    own: int
+    temperature: float
+    where: Where = "center"
+    weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Objective:
     """A sum of terms, to be maximized. ``a + b``, ``a - b`` and ``2.0 * a`` make new ones."""
 
-    terms: tuple[Term, ...]
+    terms: tuple[Term | FacetTerm, ...]
 
     def __add__(self, other: Objective) -> Objective:
         return Objective(self.terms + other.terms)
@@ -84,34 +110,56 @@ class Readout(NamedTuple):
     channels: Float[Array, "batch terms channels"]
 
 
-Readouts: TypeAlias = dict[str, Readout]
+class FacetReadout(NamedTuple):
+    """Facet terms on one layer: ``sum_j own_j log softmax_j(code . centroids_j + bias_j)``."""
+
+    positions: Float[Array, "batch places"]
+    centroids: Float[Array, "batch facets channels"]
+    bias: Float[Array, "batch facets"]
+    own: Float[Array, "batch facets"]
 
 
-def stack_objectives(
-    objectives: Sequence[Objective], layers: Mapping[str, LayerInfo]
-) -> dict[str, Readout]:
-    """Turns objectives into one `Readout` per layer used by any of them, in the layers' order.
+class Readouts(NamedTuple):
+    """A batch of objectives; by layer."""
+
+    linear: dict[str, Readout]
+    facets: dict[str, FacetReadout]
+
+
+def stack_objectives(objectives: Sequence[Objective], layers: Mapping[str, LayerInfo]) -> Readouts:
+    """Turns objectives into arrays, for each layer that any of them uses, in the layers' order.
 
     Args:
-      objectives: one per facet.
+      objectives: one per image.
       layers: facts of the network's layers, by name.
 
     Returns:
       float32 arrays; an objective with fewer terms on a layer than others is filled up with zeros.
 
     Raises:
-      ValueError: a term names a layer, channel or position that does not exist, its weights have
-        another length than the layer has channels, or an objective has no terms.
+      ValueError: a term names a layer, channel, position or facet that does not exist, its weights
+        have another length than the layer has channels, a temperature is not positive, or an
+        objective has no terms, or two facet terms on one layer.
     """
-    used: dict[str, list[list[Term]]] = {}
+    linear: dict[str, list[list[Term]]] = {}
+    facets: dict[str, list[FacetTerm | None]] = {}
     for i, objective in enumerate(objectives):
         if not objective.terms:
             raise ValueError(f"objective {i} has no terms; add at least one unit")
         for term in objective.terms:
             if term.layer not in layers:
                 raise ValueError(f"no layer {term.layer!r}; the layers are: {', '.join(layers)}")
-            used.setdefault(term.layer, [[] for _ in objectives])[i].append(term)
-    return {name: _readout(used[name], layers[name]) for name in layers if name in used}
+            if isinstance(term, Term):
+                linear.setdefault(term.layer, [[] for _ in objectives])[i].append(term)
+                continue
+            row = facets.setdefault(term.layer, [None] * len(objectives))
+            if row[i] is not None:
+                raise ValueError(f"objective {i} has two facet terms on layer {term.layer!r}")
+            row[i] = term
+    return Readouts(
+        {name: _readout(linear[name], layers[name]) for name in layers if name in linear},
+        {name: _facet_readout(facets[name], layers[name]) for name in layers if name in facets},
+    )
 
 
 def _readout(terms: list[list[Term]], info: LayerInfo) -> Readout:
@@ -124,6 +172,30 @@ def _readout(terms: list[list[Term]], info: LayerInfo) -> Readout:
             positions[i, t] = term.weight * _position_weights(term.where, info)
             channels[i, t] = _channel_weights(term.channels, info)
     return Readout(jnp.asarray(positions), jnp.asarray(channels))
+
+
+def _facet_readout(terms: list[FacetTerm | None], info: LayerInfo) -> FacetReadout:
+    count = max(len(term.centroids) for term in terms if term is not None)
+    places = int(np.prod(info.shape[:-1], dtype=int))
+    positions = np.zeros((len(terms), places), np.float32)
+    centroids = np.zeros((len(terms), count, info.num_units), np.float32)
+    # A facet that an objective does not have must not take any probability.
+    bias = np.full((len(terms), count), -1e9, np.float32)
+    own = np.zeros((len(terms), count), np.float32)
+    for i, term in enumerate(terms):
+        if term is None:
+            continue
+        k = len(term.centroids)
+        if not 0 <= term.own < k:
+            raise ValueError(f"no facet {term.own}: there are {k}, counted from 0")
+        if not term.temperature > 0:
+            raise ValueError(f"temperature={term.temperature} of a facet term must be above 0")
+        rows = np.stack([_channel_weights(row, info) for row in term.centroids])
+        positions[i] = _position_weights(term.where, info)
+        centroids[i, :k] = rows / term.temperature
+        bias[i, :k] = -0.5 * (rows.astype(np.float64) ** 2).sum(axis=1) / term.temperature
+        own[i, term.own] = term.weight
+    return FacetReadout(*map(jnp.asarray, (positions, centroids, bias, own)))
 
 
 def _position_weights(where: Where, info: LayerInfo) -> Float32[np.ndarray, " places"]:
@@ -172,18 +244,29 @@ def read_objectives(
     Args:
       activations: by layer, each ``(batch, ..., channels)``.
       readouts: from `stack_objectives`.
-      probability: read the softmax over each layer's channels instead of the activation.
+      probability: read the softmax over each layer's channels instead of the activation; facet
+        terms stay as they are.
     """
     values = []
-    for name, readout in readouts.items():
+    for name, readout in readouts.linear.items():
         activation = activations[name].astype(readout.channels.dtype)
         if probability:
             activation = jax.nn.softmax(activation, axis=-1)
-        batch, num_channels = activation.shape[0], activation.shape[-1]
-        places = activation.reshape(batch, -1, num_channels)
-        # Full float32 on every accelerator: this is the number that users compare.
-        read = jnp.einsum(
-            "btp,bpc->btc", readout.positions, places, precision=jax.lax.Precision.HIGHEST
-        )
+        read = _contract("btp,bpc->btc", readout.positions, _places(activation))
         values.append(jnp.sum(read * readout.channels, axis=(1, 2)))
+    for name, facet in readouts.facets.items():
+        places = _places(activations[name].astype(facet.centroids.dtype))
+        code = _contract("bp,bpc->bc", facet.positions, places)
+        scores = _contract("bkc,bc->bk", facet.centroids, code) + facet.bias
+        values.append(jnp.sum(facet.own * jax.nn.log_softmax(scores, axis=-1), axis=-1))
     return jnp.sum(jnp.stack(values), axis=0)
+
+
+def _places(activation: Float[Array, "batch *places channels"]) -> Float[Array, "batch _ channels"]:
+    """All positions in one axis."""
+    return activation.reshape(activation.shape[0], -1, activation.shape[-1])
+
+
+def _contract(subscripts: str, *operands: Array) -> Array:
+    # Full float32 on every accelerator: these are numbers that users compare.
+    return jnp.einsum(subscripts, *operands, precision=jax.lax.Precision.HIGHEST)

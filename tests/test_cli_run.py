@@ -106,7 +106,7 @@ def test_every_option_of_run_reaches_the_job(run, asked, tmp_path, arguments, ex
 
 
 def test_defaults_of_command_and_function_agree():
-    assert DEFAULT_HOLD == mfvjax.pipeline.run_unit.__kwdefaults__["hold"]
+    assert mfvjax.pipeline.run_unit.__kwdefaults__["hold"] == DEFAULT_HOLD
 
 
 def test_output_options(run, asked, tmp_path, monkeypatch):

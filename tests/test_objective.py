@@ -7,6 +7,7 @@ import pytest
 from scipy import special
 
 from mfvjax.objective import (
+    FacetTerm,
     Objective,
     channel_objective,
     direction_objective,
@@ -62,6 +63,44 @@ def test_every_kind_of_objective(activations, probability):
     np.testing.assert_allclose(values, expected(activations, probability), rtol=1e-5, atol=1e-6)
 
 
+def test_facet_terms_against_distances(activations):
+    rng = np.random.default_rng(1)
+    three, two = rng.normal(size=(3, 3)), rng.normal(size=(2, 3))
+    terms = [
+        FacetTerm("conv", three, 2, 0.7, "mean", 1.5),
+        FacetTerm("conv", two, 0, 2.0, (1, 3)),
+    ]
+    objectives = [
+        Objective((terms[0],)),
+        Objective((terms[1],)) + unit_objective("conv:0"),
+        unit_objective("fc:0"),
+    ]
+    first = {name: a[:3] for name, a in activations.items()}
+    values = read_objectives(first, stack_objectives(objectives, LAYERS))
+    conv = np.asarray(first["conv"], np.float64)
+
+    def log_probability(code, centroids, own, temperature):
+        energies = -((code - centroids) ** 2).sum(1) / (2 * temperature)
+        return energies[own] - special.logsumexp(energies)
+
+    expected = [
+        1.5 * log_probability(conv[0].mean((0, 1)), three, 2, 0.7),
+        log_probability(conv[1, 1, 3], two, 0, 2.0) + conv[1, 2, 2, 0],
+        np.asarray(first["fc"])[2, 0],
+    ]
+    np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_facet_term_lets_go_of_a_code_that_is_its_own():
+    centroids = np.eye(2, 7) * 3
+    readouts = stack_objectives([Objective((FacetTerm("fc", centroids, 0, 0.5),))], LAYERS)
+    slope = jax.grad(lambda fc: read_objectives({"fc": fc}, readouts)[0])
+    inside = slope(jnp.asarray(2 * centroids[:1] - centroids[1:], jnp.float32))
+    outside = slope(jnp.asarray(centroids[1:], jnp.float32))
+    assert float(jnp.abs(inside).max()) < 1e-6
+    np.testing.assert_allclose(outside[0, :2], [6, -6], rtol=1e-3)
+
+
 def test_an_objective_reads_only_its_own_image(activations):
     readouts = stack_objectives(OBJECTIVES, LAYERS)
     jacobian = jax.jacobian(lambda fc: read_objectives({**activations, "fc": fc}, readouts))
@@ -96,6 +135,9 @@ def test_shapes_do_not_depend_on_the_units():
         (unit_objective("conv:0@5,0"), "no position 5,0: rows go from 0 to 4, columns from 0 to 3"),
         (direction_objective("fc", [1, 2]), r"'fc' needs 7 weights, not an array of shape \(2,\)"),
         (Objective(()), "objective 0 has no terms"),
+        (Objective((FacetTerm("fc", np.eye(2, 7), 2, 1.0),)), "no facet 2: there are 2"),
+        (Objective((FacetTerm("fc", np.eye(2, 7), 0, 0.0),)), "temperature=0.0 of a facet term"),
+        (Objective((FacetTerm("fc", np.eye(2, 7), 0, 1.0),) * 2), "two facet terms on layer 'fc'"),
     ],
 )
 def test_errors_name_what_exists(objective, message):

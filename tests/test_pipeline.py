@@ -8,7 +8,6 @@ import pytest
 from mfvjax.facets.result import Facets
 from mfvjax.metrics import METRICS
 from mfvjax.network import Network
-from mfvjax.objective import stack_objectives
 from mfvjax.pipeline import largest_difference, plan_ascent, replay, run_unit
 from mfvjax.pipeline.sources import PaintedSource, open_source, painted_class
 from mfvjax.pipeline.targets import full_images
@@ -123,17 +122,17 @@ def make_facets(unit="fc8:2", *, centroids=None, layer="fc7", mean_images=None):
 def test_the_holding_term_is_the_documented_one():
     facets = make_facets()
     plan = plan_ascent(COMPACT, facets, hold=0.7, seed=0)
-    readouts = stack_objectives(plan.objectives, COMPACT.layers)
-    spread = np.std([1.0, 2.0, 6.0])
+    c = facets.code_centroids
     for k in range(3):
-        others = np.mean([c for j, c in enumerate(facets.code_centroids) if j != k], axis=0)
-        direction = facets.code_centroids[k] - others
-        expected = 0.7 * spread * direction / np.sum(direction**2)
-        term = np.asarray(readouts["fc7"].channels[k] * readouts["fc7"].positions[k])[0]
-        np.testing.assert_allclose(term, expected, rtol=1e-4)
-        assert np.asarray(readouts["fc8"].channels)[k, 0].tolist() == [0, 0, 1, *[0] * 11]
+        unit, held = plan.objectives[k].terms
+        assert (unit.layer, unit.channels) == ("fc8", 2)
+        assert (held.layer, held.own, held.where) == ("fc7", k, "mean")
+        assert held.weight == pytest.approx(0.7 * np.std([1.0, 2.0, 6.0]))
+        apart = np.mean([np.sum((c[k] - c[j]) ** 2) for j in range(3) if j != k])
+        assert apart / (2 * held.temperature) == pytest.approx(4)
+        np.testing.assert_array_equal(held.centroids, c)
     # The control climbs the unit alone.
-    assert not np.asarray(readouts["fc7"].channels)[3].any()
+    assert len(plan.objectives[3].terms) == 1
 
 
 def test_without_holding_or_with_one_facet_the_unit_stands_alone():
@@ -161,8 +160,7 @@ def test_a_unit_of_a_map_is_visualized_in_its_receptive_field():
     images = full_images(COMPACT, plan.starts, plan.region)
     inside = images[0, box.top : box.bottom, box.left : box.right]
     np.testing.assert_array_equal(inside, plan.starts[0])
-    readouts = stack_objectives(plan.objectives, COMPACT.layers)
-    assert readouts["conv2"].positions.shape[1] == 2
+    assert plan.objectives[0].terms[1].where == (9, 9)
 
 
 def test_a_field_that_reaches_beyond_the_border_is_cut_to_the_image():

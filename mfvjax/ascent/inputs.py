@@ -12,7 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from mfvjax.objective import Objective, Term, unit_objective
+from mfvjax.objective import FacetTerm, Objective, Term, unit_objective
 from mfvjax.types import Keys, PixelBox, Unit
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ def resolve_targets(
     return objectives, tuple(labels)
 
 
-def _label(term: Term) -> str:
+def _label(term: Term | FacetTerm) -> str:
+    if isinstance(term, FacetTerm):
+        return f"{term.weight:g} * facet {term.own} in {term.layer}"
     channels = term.channels if isinstance(term.channels, int | np.integer) else "direction"
     where = term.where if isinstance(term.where, str) else f"{term.where[0]},{term.where[1]}"
     weight = "" if term.weight == 1 else f"{term.weight:g} * "

@@ -12,11 +12,12 @@ from jaxtyping import Float, Float32
 from mfvjax.facets.patches import mean_color
 from mfvjax.facets.result import Facets
 from mfvjax.network import Network
-from mfvjax.objective import Objective, Where, direction_objective, unit_objective
+from mfvjax.objective import FacetTerm, Objective, Where, unit_objective
 from mfvjax.types import PixelBox, Unit
 
 # Random start of the release: normal, mean 175 and standard deviation 8, per pixel and channel.
 _NOISE_MEAN, _NOISE_STD = 175.0, 8.0
+_CERTAINTY = 4.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,12 +41,11 @@ def plan_ascent(network: Network, facets: Facets, *, hold: float, seed: int) -> 
     """Starts and objectives for the facets of a unit.
 
     A unit alone often leaves its facet: whatever the start, it climbs to the same few patterns.
-    The term that holds it adds, to the activation, how far the code has moved from the middle of
-    the other facets towards its own. With c the centroids of the real images' codes and
-    ``d = c_own - mean(c_others)`` it is ``hold * std(activations) * (code . d) / |d|^2``: moving
-    from the others' middle to the own centroid is worth `hold` standard deviations of the unit's
-    activation over the real images. The term is this library's, not the paper's; ``hold=0`` is the
-    paper's objective.
+    The term that holds it is the log-probability of the own facet (`mfvjax.objective.FacetTerm`)
+    with the centroids of the real images' codes, times ``hold * std(activations)`` over the real
+    images. Its temperature is such that a code on its own centroid is `_CERTAINTY` nats from the
+    mean other one: where a code clearly is its facet's, nothing holds it back. The term is this
+    library's, not the paper's; ``hold=0`` is the paper's objective.
 
     Args:
       network: of the unit.
@@ -82,13 +82,14 @@ def _held(network: Network, facets: Facets, unit: Unit, hold: float) -> list[Obj
         return []
     centroids = facets.code_centroids.astype(np.float64)
     scale = hold * float(np.std(facets.activations))
+    place = code_place(network, facets, unit)
     terms = []
     for k in range(count):
-        direction = centroids[k] - np.delete(centroids, k, axis=0).mean(axis=0)
-        length = float(direction @ direction)
-        direction = direction / length if length else direction
-        place = code_place(network, facets, unit)
-        terms.append(scale * direction_objective(facets.code_layer, direction, where=place))
+        others = np.delete(centroids, k, axis=0)
+        apart = float(np.mean(np.sum((others - centroids[k]) ** 2, axis=1)))
+        temperature = apart / (2 * _CERTAINTY) or 1.0  # centroids may coincide
+        term = FacetTerm(facets.code_layer, centroids, k, temperature, place, scale)
+        terms.append(Objective((term,)))
     return terms
 
 
