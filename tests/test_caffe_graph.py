@@ -79,23 +79,27 @@ def _narrow_and_smooth(graph: GraphSpec) -> GraphSpec:
 def test_receptive_fields_are_the_support_of_the_gradient(data_dir, name):
     path = data_dir / "models" / name / "deploy.prototxt"
     graph = _narrow_and_smooth(plan_prototxt(path).graph)
-    module = CaffeGraph(graph)
-    graphdef, state = nnx.split(module)
     # positive weights: no cancellation, so every pixel in the field has its share
-    positive = jax.tree.map(lambda leaf: jnp.abs(leaf) / leaf.size**0.5, state)
-    image = jnp.ones((1, *graph.input_shape))
-    run = jax.jit(lambda x: nnx.merge(graphdef, positive)(x))
-    pull = jax.jit(lambda cotangent: jax.vjp(run, image)[1](cotangent)[0])
-    zeros = jax.tree.map(jnp.zeros_like, run(image))
+    rng = np.random.default_rng(0)
+    positive = {
+        layer: {key: rng.uniform(0.1, 1, shape).astype(np.float32) for key, shape in shapes.items()}
+        for layer, shapes in graph.parameter_shapes().items()
+    }
+    image = np.full((1, *graph.input_shape), 1e-3, np.float32)
+    forward = graph_forward(graph)
+    pull = jax.jit(lambda unit: jax.vjp(lambda x: forward(positive, x), image)[1](unit)[0])
+    shapes = graph.blob_shapes()
+    zeros = {blob: np.zeros((1, *shape), np.float32) for blob, shape in shapes.items()}
     fields = graph.receptive_fields()
     assert len(fields) > 8
     for blob, field in fields.items():
-        rows, columns, _ = graph.blob_shapes()[blob]
+        rows, columns, _ = shapes[blob]
         # conv_final of SqueezeNet pads a 1x1 kernel: its outermost positions see nothing at all
         edge = int(blob == "conv_final")
         ends = (edge, edge), (rows - 1 - edge, max(0, columns - 2))
         for position in {*ends, (rows // 2, columns // 2)}:
-            unit = zeros[blob].at[0, position[0], position[1]].set(1.0)
+            unit = zeros[blob].copy()
+            unit[0, position[0], position[1]] = 1
             found = _support(np.asarray(pull(zeros | {blob: unit}))[0])
             assert found == field.box(position).clip(graph.input_shape[:2]), (blob, position)
 

@@ -9,10 +9,12 @@ import functools
 import json
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from mfvjax.models.ops import MAX_SIZE, OPS, Op, Shape
 from mfvjax.types import ReceptiveField
+
+_Activation: TypeAlias = tuple[Shape, ReceptiveField | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,59 +58,47 @@ class GraphSpec:
             raise ValueError(f"input shape {self.input_shape} is not (height, width, channels)")
         if not self.layers:
             raise ValueError(f"network {self.name!r} has no layers")
-        self._plan  # noqa: B018  (computing it checks every layer)
+        self._plans  # noqa: B018  (computing them checks every layer)
 
     def __hash__(self) -> int:  # equal graphs agree in these; the whole would be slow under jit
         return hash((self.name, self.input_shape, tuple(layer.name for layer in self.layers)))
 
     def blob_shapes(self) -> dict[str, Shape]:
         """Shape of each activation without the batch axis, in execution order; not the input's."""
-        return {blob: shape for blob, (shape, _) in self._plan[0].items()}
+        return {blob: shape for blob, (shape, _) in self._activations().items()}
 
     def receptive_fields(self) -> dict[str, ReceptiveField | None]:
         """Receptive field of each activation; ``None`` where a position sees the whole image."""
-        return {blob: field for blob, (_, field) in self._plan[0].items()}
+        return {blob: field for blob, (_, field) in self._activations().items()}
 
     def parameter_shapes(self) -> dict[str, dict[str, Shape]]:
         """Shape of each parameter by layer and name, for the layers that have any."""
-        return {layer: shapes for layer, shapes in self._plan[1].items() if shapes}
+        return {name: plan.parameters for name, plan in self._plans.items() if plan.parameters}
 
     def input_shapes(self) -> dict[str, tuple[Shape, ...]]:
         """Shapes that each layer reads, by the layer's name."""
-        return dict(self._plan[2])
+        return {name: plan.inputs for name, plan in self._plans.items()}
+
+    def _activations(self) -> dict[str, _Activation]:
+        written: dict[str, _Activation] = {}
+        for plan in self._plans.values():
+            written.update(plan.outputs)
+        return written
 
     @functools.cached_property
-    def _plan(self) -> tuple[dict, dict, dict]:
+    def _plans(self) -> dict[str, "_LayerPlan"]:
         pixel = ReceptiveField((1, 1), (1, 1), (0, 0))
-        known: dict[str, tuple[Shape, ReceptiveField | None]] = {
-            self.input_name: (self.input_shape, pixel)
-        }
-        written: dict[str, tuple[Shape, ReceptiveField | None]] = {}
-        parameters: dict[str, dict[str, Shape]] = {}
-        read: dict[str, tuple[Shape, ...]] = {}
+        known: dict[str, _Activation] = {self.input_name: (self.input_shape, pixel)}
+        plans: dict[str, _LayerPlan] = {}
         for layer in self.layers:
-            if layer.name in read:
+            if layer.name in plans:
                 raise ValueError(f"two layers have the name {layer.name!r}")
             try:
-                _check_names(layer, known)
-                inputs = tuple(known[blob][0] for blob in layer.inputs)
-                fields = [known[blob][1] for blob in layer.inputs]
-                count = len(layer.outputs)
-                shapes = layer.op.output_shapes(inputs, count)
-                parameters[layer.name] = layer.op.parameter_shapes(inputs)
-                outputs = list(
-                    zip(shapes, layer.op.receptive_fields(fields, inputs, count), strict=True)
-                )
-                for blob, shape in zip(layer.outputs, shapes, strict=True):
-                    _check_shape(f"output {blob!r}", shape)
-                for shape in parameters[layer.name].values():
-                    _check_shape("parameter", shape)
+                plans[layer.name] = _plan_layer(layer, known)
             except ValueError as error:
                 raise ValueError(f"layer {layer.name!r} ({layer.kind}): {error}") from error
-            read[layer.name] = inputs
-            known.update(zip(layer.outputs, outputs, strict=True))
-            written.update(zip(layer.outputs, outputs, strict=True))
-        return written, parameters, read
+            known.update(plans[layer.name].outputs)
+        return plans
 
     def to_json(self) -> str:
         """The graph as one line of JSON; ``from_json`` reads it back."""
@@ -147,6 +137,30 @@ class GraphSpec:
             raise ValueError("the stored graph is nested too deeply") from error
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the stored graph is malformed: {error!r}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class _LayerPlan:
+    """What a layer reads, needs and writes."""
+
+    inputs: tuple[Shape, ...]
+    parameters: dict[str, Shape]
+    outputs: dict[str, _Activation]
+
+
+def _plan_layer(layer: LayerSpec, known: dict[str, _Activation]) -> _LayerPlan:
+    _check_names(layer, known)
+    inputs = tuple(known[blob][0] for blob in layer.inputs)
+    fields = [known[blob][1] for blob in layer.inputs]
+    shapes = layer.op.output_shapes(inputs, len(layer.outputs))
+    for blob, shape in zip(layer.outputs, shapes, strict=True):
+        _check_shape(f"output {blob!r}", shape)
+    parameters = layer.op.parameter_shapes(inputs)
+    for shape in parameters.values():
+        _check_shape("parameter", shape)
+    seen = layer.op.receptive_fields(fields, inputs, len(layer.outputs))
+    outputs = zip(layer.outputs, zip(shapes, seen, strict=True), strict=True)
+    return _LayerPlan(inputs, parameters, dict(outputs))
 
 
 def _read_layer(entry: dict[str, Any]) -> LayerSpec:
