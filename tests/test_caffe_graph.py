@@ -82,10 +82,10 @@ def test_receptive_fields_are_the_support_of_the_gradient(data_dir, name):
     # positive weights: no cancellation, so every pixel in the field has its share
     rng = np.random.default_rng(0)
     positive = {
-        layer: {key: rng.uniform(0.1, 1, shape).astype(np.float32) for key, shape in shapes.items()}
+        layer: {key: jnp.float32(rng.uniform(0.1, 1, shape)) for key, shape in shapes.items()}
         for layer, shapes in graph.parameter_shapes().items()
     }
-    image = np.full((1, *graph.input_shape), 1e-3, np.float32)
+    image = jnp.full((1, *graph.input_shape), 1e-3)
     forward = graph_forward(graph)
     pull = jax.jit(lambda unit: jax.vjp(lambda x: forward(positive, x), image)[1](unit)[0])
     shapes = graph.blob_shapes()
