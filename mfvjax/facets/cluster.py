@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Literal, NamedTuple
 
 import jax
@@ -10,48 +9,47 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from mfvjax.facets.padding import pad_rows
 from mfvjax.types import Key
+
+MAX_SWEEPS = 300
 
 
 class Clusters(NamedTuple):
     """A partition of points, largest cluster first (ties: the one whose first member comes first).
 
     Attributes:
-      assignment: cluster of each point; -1 in rows that were not valid.
+      assignment: cluster of each point.
       centroids: mean of each cluster's points.
       sizes: how many points each cluster has, at least 1.
       inertia: sum of squared distances of the points to their centroids.
     """
 
-    assignment: Int[Array, "*units n"]
-    centroids: Float[Array, "*units k d"]
-    sizes: Int[Array, "*units k"]
-    inertia: Float[Array, "*units"]
+    assignment: Int[np.ndarray, " n"]
+    centroids: Float[np.ndarray, "k d"]
+    sizes: Int[np.ndarray, " k"]
+    inertia: float
 
 
 def kmeans(
     key: Key,
-    points: Float[Array, "n d"],
+    points: Float[np.ndarray, "n d"],
     *,
     num_clusters: int,
     num_restarts: int = 10,
-    max_sweeps: int = 300,
-    valid: Bool[Array, " n"] | None = None,
     method: Literal["jax", "scikit-learn"] = "jax",
 ) -> Clusters:
     """Partitions points into clusters of least inertia.
 
-    Lloyd's sweeps from greedy k-means++ starts until no point changes its cluster; the best of the
-    restarts is kept. A cluster that loses all its points moves to the point that is farthest from
-    its own centroid.
+    Lloyd's sweeps from greedy k-means++ starts until no point changes its cluster, at most 300; the
+    best of the restarts is kept. A cluster that loses all its points moves to the point that is
+    farthest from its own centroid.
 
     Args:
       key: draws the starts.
       points: one row per image.
       num_clusters: k, at most the number of points that differ.
       num_restarts: starts that run side by side.
-      max_sweeps: limit of each run.
-      valid: rows that count; the others are padding and influence nothing. All, if not given.
       method: "jax", or "scikit-learn" for its ``KMeans`` with the same options.
 
     Returns: the clusters in order of size.
@@ -62,32 +60,39 @@ def kmeans(
     References: Lloyd 1982; Arthur & Vassilvitskii 2007, "k-means++"; the greedy choice among
       ``2 + log k`` candidates and the rule for empty clusters follow scikit-learn's ``KMeans``.
     """
-    real = np.asarray(points) if valid is None else np.asarray(points)[np.asarray(valid)]
-    _check(real, num_clusters, num_restarts, max_sweeps)
-    valid = jnp.ones(points.shape[0], bool) if valid is None else valid
+    if num_clusters < 1 or num_restarts < 1:
+        raise ValueError(
+            "num_clusters and num_restarts must be at least 1, "
+            f"got {num_clusters} and {num_restarts}"
+        )
+    check_different(points, num_clusters)
     if method == "jax":
-        found = partition(
-            key,
-            points.astype(jnp.float32),
-            valid,
-            jnp.int32(num_clusters),
-            jnp.int32(max_sweeps),
-            num_slots=slots(num_clusters),
-            num_restarts=num_restarts,
-        )
-        return found._replace(
-            centroids=found.centroids[:num_clusters], sizes=found.sizes[:num_clusters]
-        )
+        num_slots = slots(num_clusters)
+        draws = start_draws(key, num_restarts, num_slots=num_slots)
+        assignment = partition(draws, *pad_rows(points), np.int32(num_clusters))
+        return _by_size(np.asarray(assignment)[: len(points)], points, num_clusters)
     if method != "scikit-learn":
         raise ValueError(f'method must be "jax" or "scikit-learn", got {method!r}')
     from mfvjax.facets import scikit_learn
 
-    assignment = np.full(len(points), -1, np.int32)
-    assignment[np.asarray(valid)] = scikit_learn.kmeans(
-        key, real, num_clusters=num_clusters, num_restarts=num_restarts, max_sweeps=max_sweeps
+    assignment = scikit_learn.kmeans(
+        key,
+        points,
+        num_clusters=num_clusters,
+        num_restarts=num_restarts,
+        max_sweeps=MAX_SWEEPS,
     )
-    points = jnp.where(valid[:, None], points, 0).astype(jnp.float32)
-    return _by_size(jnp.asarray(assignment), points, valid, num_clusters)
+    return _by_size(assignment, points, num_clusters)
+
+
+def check_different(values: Float[np.ndarray, "n d"], num_clusters: int) -> None:
+    """Refuses to divide few different rows into many clusters; raises ``ValueError``."""
+    num_different = len(np.unique(values, axis=0))
+    if num_different < num_clusters:
+        raise ValueError(
+            f"{num_clusters} clusters need as many images that differ; "
+            f"of {len(values)} images {num_different} differ"
+        )
 
 
 def slots(num_clusters: int) -> int:
@@ -95,34 +100,57 @@ def slots(num_clusters: int) -> int:
     return -(-num_clusters // 10) * 10
 
 
-@functools.partial(jax.jit, static_argnames=("num_slots", "num_restarts"))
-def partition(
-    key: Key,
-    points: Array,
-    valid: Array,
-    num_clusters: Array,
-    max_sweeps: Array,
-    *,
-    num_slots: int,
-    num_restarts: int,
-) -> Clusters:
-    """`kmeans` without its checks, fit for `vmap` over its arrays, the number of clusters too.
+def start_draws(
+    key: Key, *shape: int, num_slots: int
+) -> Float[Array, "*restarts slots candidates"]:
+    """What `partition` draws its starts with: uniform numbers, for each of `shape` restarts."""
+    return jax.random.uniform(key, (*shape, num_slots, 2 + int(np.log(num_slots))))
 
-    The result has `num_slots` clusters, of which those from `num_clusters` on are empty, with size
-    and centroid 0.
+
+@jax.jit
+def partition(
+    draws: Float[Array, "restarts slots candidates"],
+    points: Float[Array, "n d"],
+    valid: Bool[Array, " n"],
+    num_clusters: Int[Array, ""],
+) -> Int[Array, " n"]:
+    """The best partition of `kmeans`, unchecked and in no order; fit for `vmap` over its arrays.
+
+    Args:
+      draws: from `start_draws`.
+      points: one row per image.
+      valid: rows that count; the others are padding and influence nothing, their cluster is -1.
+      num_clusters: at most the number of slots.
     """
+    num_slots = draws.shape[1]
     points = jnp.where(valid[:, None], points, 0)
     used = jnp.arange(num_slots) < num_clusters
 
-    def restart(draws: Array) -> tuple[Array, Array]:
-        centroids = _plus_plus(draws, points, valid)
-        assignment = _sweeps(points, valid, used, centroids, max_sweeps)
-        return assignment, _inertia(assignment, points, valid, num_slots)
+    def restart(one: Array) -> tuple[Array, Array]:
+        assignment = _sweeps(points, valid, used, _plus_plus(one, points, valid))
+        centroids, _ = cluster_centroids(assignment, points, num_slots)
+        return assignment, _residuals(assignment, points, valid, centroids).sum()
 
-    num_candidates = 2 + int(np.log(num_slots))
-    draws = jax.random.uniform(key, (num_restarts, num_slots, num_candidates))
     assignments, inertias = jax.vmap(restart)(draws)
-    return _by_size(assignments[inertias.argmin()], points, valid, num_slots)
+    return assignments[inertias.argmin()]
+
+
+def cluster_centroids(
+    assignment: Int[Array, " n"], points: Float[Array, "n d"], num_slots: int
+) -> tuple[Float[Array, "slots d"], Float[Array, " slots"]]:
+    """Means of the clusters' points, 0 where there are none, and how many there are."""
+    members = jax.nn.one_hot(assignment, num_slots, dtype=jnp.float32)
+    sizes = members.sum(0)
+    sums = jnp.matmul(members.T, points, precision=jax.lax.Precision.HIGHEST)
+    return sums / jnp.maximum(sizes, 1)[:, None], sizes
+
+
+def nearest_centroid(
+    points: Float[Array, "n d"], used: Bool[Array, " slots"], centroids: Float[Array, "slots d"]
+) -> Int[Array, " n"]:
+    """The nearest used centroid of each point; of equally near ones the first."""
+    distances = jnp.where(used[None, :], _distances(points, centroids), jnp.inf)
+    return distances.argmin(1).astype(jnp.int32)
 
 
 def _distances(points: Array, centroids: Array) -> Array:
@@ -130,25 +158,8 @@ def _distances(points: Array, centroids: Array) -> Array:
     return ((points[:, None, :] - centroids[None, :, :]) ** 2).sum(-1)
 
 
-def _nearest(points: Array, valid: Array, used: Array, centroids: Array) -> Array:
-    distances = jnp.where(used[None, :], _distances(points, centroids), jnp.inf)
-    return jnp.where(valid, distances.argmin(1), -1).astype(jnp.int32)
-
-
-def _means(assignment: Array, points: Array, num_slots: int) -> tuple[Array, Array]:
-    members = jax.nn.one_hot(assignment, num_slots, dtype=jnp.float32)
-    sizes = members.sum(0)
-    sums = jnp.matmul(members.T, points, precision=jax.lax.Precision.HIGHEST)
-    return sums / jnp.maximum(sizes, 1)[:, None], sizes
-
-
 def _residuals(assignment: Array, points: Array, valid: Array, centroids: Array) -> Array:
     return jnp.where(valid, ((points - centroids[assignment]) ** 2).sum(1), 0)
-
-
-def _inertia(assignment: Array, points: Array, valid: Array, num_slots: int) -> Array:
-    centroids, _ = _means(assignment, points, num_slots)
-    return _residuals(assignment, points, valid, centroids).sum()
 
 
 def _plus_plus(draws: Array, points: Array, valid: Array) -> Array:
@@ -173,51 +184,42 @@ def _plus_plus(draws: Array, points: Array, valid: Array) -> Array:
     return jax.lax.scan(add, begin, draws)[1]
 
 
-def _sweeps(points: Array, valid: Array, used: Array, centroids: Array, max_sweeps: Array) -> Array:
+def _sweeps(points: Array, valid: Array, used: Array, centroids: Array) -> Array:
     """Lloyd's sweeps until nothing changes; the assignment they end with."""
     num_slots = centroids.shape[0]
 
+    def assign(centroids: Array) -> Array:
+        return jnp.where(valid, nearest_centroid(points, used, centroids), -1)
+
     def sweep(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         _, assignment, count = state
-        moved, sizes = _means(assignment, points, num_slots)
+        moved, sizes = cluster_centroids(assignment, points, num_slots)
         residuals = jnp.where(valid, _residuals(assignment, points, valid, moved), -1)
         # The first empty cluster moves to the farthest point, the second to the next, and so on.
         empty = (sizes == 0) & used
         _, farthest = jax.lax.top_k(residuals, min(num_slots, points.shape[0]))
         rank = jnp.cumsum(empty.astype(jnp.int32)) - 1
         moved = jnp.where(empty[:, None], points[farthest[jnp.maximum(rank, 0)]], moved)
-        return assignment, _nearest(points, valid, used, moved), count + 1
+        return assignment, assign(moved), count + 1
 
     def unsettled(state: tuple[Array, Array, Array]) -> Array:
         before, after, count = state
-        return (before != after).any() & (count < max_sweeps)
+        return (before != after).any() & (count < MAX_SWEEPS)
 
-    assignment = _nearest(points, valid, used, centroids)
+    assignment = assign(centroids)
     begin = (jnp.full_like(assignment, -2), assignment, jnp.int32(0))
     return jax.lax.while_loop(unsettled, sweep, begin)[1]
 
 
-def _by_size(assignment: Array, points: Array, valid: Array, num_slots: int) -> Clusters:
-    members = assignment[:, None] == jnp.arange(num_slots)[None, :]
-    sizes = members.sum(0)
-    order = jnp.lexsort((members.argmax(0), -sizes))
-    rank = jnp.zeros(num_slots, jnp.int32).at[order].set(jnp.arange(num_slots))
-    ordered = jnp.where(valid, rank[assignment], -1).astype(jnp.int32)
-    centroids, _ = _means(ordered, points, num_slots)
-    inertia = _residuals(ordered, points, valid, centroids).sum()
-    return Clusters(ordered, centroids, sizes[order].astype(jnp.int32), inertia)
-
-
-def _check(points: np.ndarray, num_clusters: int, num_restarts: int, max_sweeps: int) -> None:
-    if num_clusters < 1:
-        raise ValueError(f"num_clusters must be at least 1, got {num_clusters}")
-    if num_restarts < 1 or max_sweeps < 1:
-        raise ValueError(
-            f"num_restarts and max_sweeps must be at least 1, got {num_restarts} and {max_sweeps}"
-        )
-    num_different = len(np.unique(points, axis=0))
-    if num_different < num_clusters:
-        raise ValueError(
-            f"{num_clusters} clusters need as many points that differ; "
-            f"of {len(points)} points {num_different} differ"
-        )
+def _by_size(assignment: np.ndarray, points: np.ndarray, num_clusters: int) -> Clusters:
+    """Numbers the clusters by size; means and inertia are summed in float64."""
+    members = assignment[:, None] == np.arange(num_clusters)
+    order = np.lexsort((members.argmax(axis=0), -members.sum(axis=0)))
+    rank = np.argsort(order)
+    ordered = rank[assignment].astype(np.int32)
+    sizes = np.bincount(ordered, minlength=num_clusters)
+    sums = np.zeros((num_clusters, points.shape[1]))
+    np.add.at(sums, ordered, points)
+    centroids = sums / sizes[:, None]
+    inertia = float(((points - centroids[ordered]) ** 2).sum())
+    return Clusters(ordered, centroids.astype(np.float32), sizes, inertia)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from mfvjax.facets.padding import pad_rows
 from mfvjax.facets.pca import project
 from mfvjax.facets.tsne import Steps, descend, pca_start, random_start
 from mfvjax.types import Key
@@ -21,8 +22,6 @@ Start: TypeAlias = Literal["pca", "random"]
 
 MIN_CODES = 5
 """Fewer have no map: a perplexity of a third of the other codes must be above 1."""
-BLOCK = 64
-"""Codes are padded to multiples of this many, so that few shapes are compiled."""
 _ELEMENTS_AT_ONCE = 2**28  # entries of an n x n matrix over all units that run side by side
 
 
@@ -174,16 +173,13 @@ def _width(num_codes: int) -> int:
 def _job(key: Key, codes: np.ndarray, options: EmbedOptions) -> _Job:
     """The arguments of `_embed`, padded."""
     num_codes = len(codes)
-    padded = -(-num_codes // BLOCK) * BLOCK
-    rows = np.zeros((padded, codes.shape[1]), np.float32)
-    rows[:num_codes] = codes
     steps = Steps.of(
         num_codes,
         perplexity=options.usable_perplexity(num_codes),
         num_iterations=options.num_iterations,
         num_exaggerated=options.num_iterations // 2,
     )
-    return key, rows, np.arange(padded) < num_codes, steps
+    return key, *pad_rows(codes), steps
 
 
 def _run(jobs: list[_Job], width: int, options: EmbedOptions) -> list[Embedding]:
@@ -214,9 +210,10 @@ def _embed(
 
 @functools.partial(jax.jit, static_argnames=("num_components", "start"))
 def _embed_together(
-    keys: Key, codes: Array, valid: Array, steps: Steps, **static: int | str
+    keys: Array, codes: Array, valid: Array, steps: Steps, *, num_components: int, start: Start
 ) -> tuple[Array, Array, Array, Array]:
-    return jax.vmap(functools.partial(_embed, **static))(keys, codes, valid, steps)
+    one = functools.partial(_embed, num_components=num_components, start=start)
+    return jax.vmap(one)(keys, codes, valid, steps)
 
 
 def _result(job: _Job, out: tuple, options: EmbedOptions) -> Embedding:

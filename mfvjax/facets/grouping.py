@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from mfvjax.facets.cluster import kmeans
+from mfvjax.facets.cluster import check_different, kmeans
 from mfvjax.facets.embed import Embedding, EmbedOptions, embed_many
 from mfvjax.facets.means import nearest_members
 from mfvjax.facets.num_facets import choose_num_facets
@@ -149,29 +148,33 @@ def _group(key: Key, codes: np.ndarray, embedding: Embedding, options: GroupOpti
         )
         num_facets, summary["num_facets"] = evidence.num_facets, evidence.to_json()
     points = embedding.points if options.cluster_space == "map" else embedding.scores
-    clusters = jax.device_get(
-        kmeans(
-            cluster_key,
-            jnp.asarray(points),
-            num_clusters=num_facets,
-            num_restarts=options.num_restarts,
-            method=options.embed.method,
-        )
+    check_different(codes, num_facets)
+    clusters = kmeans(
+        cluster_key,
+        points,
+        num_clusters=num_facets,
+        num_restarts=options.num_restarts,
+        method=options.embed.method,
     )
-    stability = bootstrap_stability(stability_key, points, clusters.assignment)
-    average = functools.partial(cluster_means, assignment=clusters.assignment)
+    assignment = clusters.assignment
+    stability = bootstrap_stability(stability_key, points, assignment)
+    average = functools.partial(cluster_means, assignment=assignment)
     return Grouping(
         map=embedding.points,
-        assignment=clusters.assignment,
+        assignment=assignment,
         sizes=clusters.sizes,
         centroids=average(embedding.points),
         code_centroids=average(codes),
         nearest=nearest_members(
-            points, clusters.assignment, clusters.centroids, count=options.num_mean_images
+            points, assignment, clusters.centroids, count=options.num_mean_images
         ),
-        homogeneity=homogeneity(embedding.scores, clusters.assignment),
+        homogeneity=homogeneity(codes, assignment),
         stability=stability.jaccard,
-        summary={**summary, "agreement": stability.agreement},
+        summary={
+            **summary,
+            "agreement": stability.agreement,
+            "homogeneity": float(homogeneity(codes, np.zeros(len(codes), int))[0]),
+        },
     )
 
 
@@ -196,24 +199,28 @@ def cluster_means(
 
 
 def homogeneity(
-    scores: Float[np.ndarray, "n p"], assignment: Int[np.ndarray, " n"]
+    codes: Float[np.ndarray, "n d"], assignment: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, " k"]:
-    """How alike the members of each cluster are, compared with all images.
+    """How alike the members of each cluster are: mean cosine similarity of two members' codes.
 
-    One minus the mean squared distance between two members over that between two images of any
-    cluster: 1 if all members are the same, 0 if they differ as any images do, below 0 if more. NaN
-    for a cluster of one. The mean squared distance between two of m points is twice their variance
-    over m - 1.
+    1 if all point the same way; rectified codes have at least 0. NaN for a cluster of one. A code
+    of zeros is like no other.
 
     Args:
-      scores: PCA scores.
+      codes: as the network gives them.
       assignment: the cluster of each row.
+
+    References: the paper (Nguyen et al. 2016) suggests the most homogeneous cluster without
+      defining it; cosine similarity of codes is the usual likeness of images, as in Babenko et al.
+      2014, "Neural codes for image retrieval".
     """
-    values = scores.astype(np.float64)
-    total = values.var(axis=0, ddof=1).sum()
+    values = codes.astype(np.float64)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    values = values / np.where(lengths > 0, lengths, 1)
     out = np.full(assignment.max() + 1, np.nan, np.float32)
     for cluster in range(len(out)):
         members = values[assignment == cluster]
         if len(members) > 1:
-            out[cluster] = 1 - members.var(axis=0, ddof=1).sum() / total
+            pairs = (members.sum(axis=0) ** 2).sum() - (members**2).sum()
+            out[cluster] = pairs / (len(members) * (len(members) - 1))
     return out

@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from mfvjax.facets.cluster import partition, slots
-from mfvjax.facets.embed import BLOCK, Embedding, EmbedOptions, embed_many
+from mfvjax.facets.cluster import partition, slots, start_draws
+from mfvjax.facets.embed import Embedding, EmbedOptions, embed_many
+from mfvjax.facets.padding import pad_rows
 from mfvjax.facets.stability import bootstrap_stability
 from mfvjax.types import Key
 
-LEAST_EXCESS = 0.1
+LEAST_EXCESS = 0.15
 LEAST_AGREEMENT = 0.75
 _IMAGES_PER_FACET = 5  # on average, at least
 _RESTARTS = 10
@@ -28,8 +29,8 @@ class NumFacets:
 
     Attributes:
       num_facets: the answer, from 1.
-      best: the number of clusters with the highest silhouette, which the answer is unless a test
-        refuses it.
+      best: the number of clusters whose silhouette is highest above the null's, which the answer
+        is unless a test refuses it.
       tried: the numbers of clusters that were compared, from 2.
       silhouettes: mean silhouette of the map's clusters, by number.
       null_silhouettes: the same for maps of codes without facets, one row per map.
@@ -63,15 +64,16 @@ def choose_num_facets(
 ) -> NumFacets:
     """Finds the number of clusters in a map, 1 if there is nothing to divide.
 
-    t-SNE makes clumps of anything, so the map alone cannot tell. The candidate is the number of
-    clusters with the highest mean silhouette in the map. It is accepted if
+    t-SNE makes clumps of anything, so the map alone cannot tell. Its silhouettes are compared with
+    those of maps of codes without facets: normal codes with the same variance along each principal
+    component, embedded and clustered in the same way. The candidate is the number of clusters
+    whose mean silhouette exceeds the mean of the null maps' most. It is accepted if
 
-    * the silhouette is higher than in every one of `num_nulls` maps of codes without facets, and
-      higher than their mean by 0.1: normal codes with the same variance along each principal
-      component, embedded and clustered in the same way;
+    * it exceeds that mean by at least 0.15, and the silhouette of every null map;
     * clusterings of resampled points agree with it: adjusted Rand index of at least 0.75.
 
-    Otherwise the answer is 1. It errs toward 1: facets that overlap are not told apart.
+    Otherwise the answer is 1. It errs toward 1: facets that overlap are not told apart. (Measured:
+    classes of one facet reach up to 0.13, classes of several distinct ones 0.24 to 0.58.)
 
     Args:
       key: draws codes, starts and resamples.
@@ -100,20 +102,24 @@ def choose_num_facets(
     score = functools.partial(_silhouettes_by_number, cluster_key, tried=tried)
     silhouettes, assignments = score(embedding.points)
     null_silhouettes = np.stack([score(null.points)[0] for null in null_maps])
-    at = int(silhouettes.argmax())
+    excesses = silhouettes - null_silhouettes.mean(axis=0)
+    at = int(excesses.argmax())
     agreement = bootstrap_stability(stability_key, embedding.points, assignments[at]).agreement
-    excess = silhouettes[at] - null_silhouettes[:, at].mean()
-    highest = null_silhouettes[:, at].max()
-    shown = f"silhouette {silhouettes[at]:.2f} of {tried[at]} clusters"
-    if excess < LEAST_EXCESS or silhouettes[at] <= highest:
-        answer = 1
-        reason = f"{shown} against {silhouettes[at] - excess:.2f} without facets: one facet"
-    elif agreement < LEAST_AGREEMENT:
-        answer, reason = 1, f"{shown}, but resamples agree by {agreement:.2f} only: one facet"
-    else:
-        answer = tried[at]
-        reason = f"{shown} against {silhouettes[at] - excess:.2f} without facets"
-    return NumFacets(answer, tried[at], tried, silhouettes, null_silhouettes, agreement, reason)
+    distinct = excesses[at] >= LEAST_EXCESS and silhouettes[at] > null_silhouettes[:, at].max()
+    accepted = distinct and agreement >= LEAST_AGREEMENT
+    reason = (
+        f"silhouette {silhouettes[at]:.2f} of {tried[at]} clusters, "
+        f"{silhouettes[at] - excesses[at]:.2f} without facets; resamples agree by {agreement:.2f}"
+    )
+    return NumFacets(
+        num_facets=tried[at] if accepted else 1,
+        best=tried[at],
+        tried=tried,
+        silhouettes=silhouettes,
+        null_silhouettes=null_silhouettes,
+        agreement=agreement,
+        reason=reason,
+    )
 
 
 def null_codes(
@@ -128,36 +134,21 @@ def null_codes(
 def _silhouettes_by_number(
     key: Key, points: Float[np.ndarray, "n 2"], *, tried: tuple[int, ...]
 ) -> tuple[Float[np.ndarray, " tried"], Int[np.ndarray, "tried n"]]:
-    padded = np.zeros((-(-len(points) // BLOCK) * BLOCK, points.shape[1]), np.float32)
-    padded[: len(points)] = points
-    silhouettes, assignments = _cluster_by_number(
-        key,
-        jnp.asarray(padded),
-        jnp.int32(len(points)),
-        jnp.asarray(tried, jnp.int32),
-        num_slots=slots(tried[-1]),
-    )
-    return np.asarray(silhouettes), np.asarray(assignments)[:, : len(points)]
+    draws = start_draws(key, _RESTARTS, num_slots=slots(tried[-1]))
+    found = _cluster_by_number(draws, *pad_rows(points), np.asarray(tried, np.int32))
+    silhouettes, assignments = map(np.asarray, found)
+    return silhouettes, assignments[:, : len(points)]
 
 
-@functools.partial(jax.jit, static_argnames="num_slots")
+@jax.jit
 def _cluster_by_number(
-    key: Key, points: Array, num_points: Array, tried: Array, *, num_slots: int
+    draws: Array, points: Array, valid: Array, tried: Array
 ) -> tuple[Array, Array]:
-    valid = jnp.arange(points.shape[0]) < num_points
     between = jnp.sqrt(((points[:, None, :] - points[None, :, :]) ** 2).sum(-1))
 
     def one(num_clusters: Array) -> tuple[Array, Array]:
-        assignment = partition(
-            key,
-            points,
-            valid,
-            num_clusters,
-            jnp.int32(100),
-            num_slots=num_slots,
-            num_restarts=_RESTARTS,
-        ).assignment
-        return silhouette(between, assignment, num_slots=num_slots), assignment
+        assignment = partition(draws, points, valid, num_clusters)
+        return silhouette(between, assignment, num_slots=draws.shape[1]), assignment
 
     return jax.lax.map(one, tried)
 

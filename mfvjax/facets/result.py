@@ -59,11 +59,11 @@ class Facets:
         arrays here; -1 where a facet has fewer.
       mean_images: ``(k, h, w, 3)``, their mean, RGB grey levels in [0, 255]; of the receptive
         field's patches where the unit is one of a map.
-      homogeneity: ``(k,)``, one minus the mean squared distance between two members over that
-        between any two images, in PCA space: 1 if all members are alike, 0 if they differ as much
-        as any images do; NaN for a facet of one image.
+      homogeneity: ``(k,)``, mean cosine similarity of two members' codes, at most 1; NaN for a
+        facet of one image.
       stability: ``(k,)``, bootstrapped Jaccard similarity; see ``bootstrap_stability``.
-      summary: numbers about the whole: ``agreement`` (bootstrapped adjusted Rand index),
+      summary: numbers about the whole: ``homogeneity`` of all images as if they were one facet,
+        ``agreement`` (bootstrapped adjusted Rand index),
         ``divergence``, ``perplexity`` and ``explained`` (see ``Embedding``); where the number of
         facets was found, ``num_facets`` holds the evidence.
       options: all that was chosen, the seed included; with the same images they give the same

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from mfvjax.facets.cluster import partition, slots
-from mfvjax.facets.embed import BLOCK
+from mfvjax.facets.cluster import (
+    cluster_centroids,
+    nearest_centroid,
+    partition,
+    slots,
+    start_draws,
+)
+from mfvjax.facets.padding import pad_rows
 from mfvjax.types import Key
 
 _RESTARTS = 3
@@ -60,16 +65,11 @@ def bootstrap_stability(
     num_clusters = int(assignment.max()) + 1
     if num_clusters == 1:
         return Stability(1.0, np.ones(1, np.float32))
-    padded = jnp.zeros((-(-len(points) // BLOCK) * BLOCK, points.shape[1]), jnp.float32)
-    padded = padded.at[: len(points)].set(points)
-    labels = _resampled_labels(
-        key,
-        padded,
-        jnp.int32(len(points)),
-        jnp.int32(num_clusters),
-        num_slots=slots(num_clusters),
-        num_resamples=num_resamples,
-    )
+    padded, valid = pad_rows(points)
+    draw_key, start_key = jax.random.split(key)
+    rows = jax.random.randint(draw_key, (num_resamples, len(padded)), 0, len(points))
+    starts = start_draws(start_key, num_resamples, _RESTARTS, num_slots=slots(num_clusters))
+    labels = _resampled_labels(rows, starts, padded, valid, np.int32(num_clusters))
     tables = [contingency(assignment, other) for other in np.asarray(labels)[:, : len(points)]]
     return Stability(
         float(np.mean([adjusted_rand_index(table) for table in tables])),
@@ -77,36 +77,23 @@ def bootstrap_stability(
     )
 
 
-@functools.partial(jax.jit, static_argnames=("num_slots", "num_resamples"))
+@jax.jit
 def _resampled_labels(
-    key: Key,
-    points: Array,
-    num_points: Array,
-    num_clusters: Array,
-    *,
-    num_slots: int,
-    num_resamples: int,
+    rows: Int[Array, "resamples n"],
+    starts: Float[Array, "resamples restarts slots candidates"],
+    points: Float[Array, "n d"],
+    valid: Bool[Array, " n"],
+    num_clusters: Int[Array, ""],
 ) -> Int[Array, "resamples n"]:
-    valid = jnp.arange(points.shape[0]) < num_points
-    used = jnp.arange(num_slots) < num_clusters
+    used = jnp.arange(starts.shape[2]) < num_clusters
 
-    def labels(resample_key: Key) -> Array:
-        draw_key, start_key = jax.random.split(resample_key)
-        rows = jax.random.randint(draw_key, (points.shape[0],), 0, num_points)
-        found = partition(
-            start_key,
-            points[rows],
-            valid,
-            num_clusters,
-            jnp.int32(100),
-            num_slots=num_slots,
-            num_restarts=_RESTARTS,
-        )
-        filled = used & (found.sizes > 0)
-        distances = ((points[:, None, :] - found.centroids[None, :, :]) ** 2).sum(-1)
-        return jnp.where(filled[None, :], distances, jnp.inf).argmin(1)
+    def labels(resample: tuple[Array, Array]) -> Array:
+        drawn, draws = points[resample[0]], resample[1]
+        assignment = partition(draws, drawn, valid, num_clusters)
+        centroids, sizes = cluster_centroids(assignment, drawn, draws.shape[1])
+        return nearest_centroid(points, used & (sizes > 0), centroids)
 
-    return jax.lax.map(labels, jax.random.split(key, num_resamples))
+    return jax.lax.map(labels, (rows, starts))
 
 
 def contingency(

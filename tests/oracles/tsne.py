@@ -25,7 +25,7 @@ def conditional_row(distances: np.ndarray, perplexity: float) -> np.ndarray:
 
 
 def joint_similarities(codes: np.ndarray, perplexity: float) -> np.ndarray:
-    """Equations 1 and 2 of van der Maaten & Hinton 2008 (with their symmetrization, section 3.1)."""
+    """Equations 1 and 2 of van der Maaten & Hinton 2008 (symmetrized as in its section 3.1)."""
     codes = np.asarray(codes, np.float64)
     n = len(codes)
     conditional = np.zeros((n, n))
@@ -64,20 +64,21 @@ def descend(
     similarities: np.ndarray,
     start: np.ndarray,
     *,
-    num_iterations: int,
-    num_exaggerated: int,
-    exaggeration: float,
+    factors: np.ndarray,
+    momenta: np.ndarray,
     learning_rate: float,
 ) -> np.ndarray:
-    """Algorithm 1 with the gains of the authors' implementation."""
+    """Algorithm 1 with the gains of the authors' implementation.
+
+    `factors` and `momenta` have the exaggeration and the momentum of each step.
+    """
     points = np.asarray(start, np.float64)
     points = points - points.mean(0)
     update, gains = np.zeros_like(points), np.ones_like(points)
-    for i in range(num_iterations):
-        early = i < num_exaggerated
-        slope = gradient(similarities * (exaggeration if early else 1), points)
+    for factor, momentum in zip(factors, momenta, strict=True):
+        slope = gradient(similarities * factor, points)
         gains = np.where(update * slope < 0, gains + 0.2, gains * 0.8).clip(0.01)
-        update = (0.5 if early else 0.8) * update - learning_rate * gains * slope
+        update = momentum * update - learning_rate * gains * slope
         points = points + update
         points = points - points.mean(0)
     return points
