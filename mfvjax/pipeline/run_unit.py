@@ -29,7 +29,7 @@ from mfvjax.types import Unit
 
 ProgressFn: TypeAlias = Callable[[str, int, int], None]
 
-DEFAULT_HOLD = 2.0
+DEFAULT_HOLD = 1.0
 _THUMBNAIL_PX = 48
 
 
