@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, PyTree
 
 from mfvjax.facetworld.world import FacetWorld
 from mfvjax.models.compact import Compact
@@ -42,7 +42,7 @@ def read_codes(
     graph, params = nnx.split(module)
 
     @jax.jit
-    def read(params: nnx.State, images: jax.Array) -> dict[str, jax.Array]:
+    def read(params: PyTree, images: jax.Array) -> dict[str, jax.Array]:
         blobs = nnx.merge(graph, params)(preprocessing.to_net_input(images))
         return {layer: blobs[layer] for layer in layers}
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from mfvjax.facetworld.canvas import Canvas, Plane
 
 
-def _resample(
+def resample(
     lattice: Float[np.ndarray, "n m"], phase: float, step: float, count: int
 ) -> Float[np.ndarray, "{count} m"]:
     """Cubic B-spline through the rows of `lattice`, read at ``phase + i * step``."""
@@ -47,8 +47,8 @@ def noise(
         phase_x, phase_y = rng.random(2)
         shape = int(phase_y + step_y * rows) + 5, int(phase_x + step_x * columns) + 5
         lattice = rng.random(shape, np.float32) - np.float32(0.5)
-        smooth = np.ascontiguousarray(_resample(lattice.T, phase_x, step_x, columns).T)
-        total += np.float32(amplitude) * _resample(smooth, phase_y, step_y, rows)
+        smooth = np.ascontiguousarray(resample(lattice.T, phase_x, step_x, columns).T)
+        total += np.float32(amplitude) * resample(smooth, phase_y, step_y, rows)
         power += amplitude**2
         amplitude *= gain
     # A uniform variable has deviation 12 ** -0.5; the spline keeps 0.479 of the variance per axis.

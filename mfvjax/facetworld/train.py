@@ -35,7 +35,7 @@ def main(
     ] = False,
     weights: Annotated[pathlib.Path, typer.Option(help="File to evaluate, or to write.")] = WEIGHTS,
     steps: Annotated[int, typer.Option(min=1, help="Updates of the weights.")] = Recipe.num_steps,
-    pictures: Annotated[int, typer.Option(min=1, help="Training pictures per facet.")] = 100,
+    pictures: Annotated[int, typer.Option(min=1, help="Training pictures per facet.")] = 150,
     test_pictures: Annotated[int, typer.Option(min=2, help="Test pictures per facet.")] = 30,
     seed: Annotated[int, typer.Option(min=0, max=TEST_SEED - 1)] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that paint.")] = os.cpu_count()

@@ -47,13 +47,13 @@ class Recipe:
       seed: of weights, order, views and dropout.
     """
 
-    num_steps: int = 1500
-    num_replays: int = 3
+    num_steps: int = 2400
+    num_replays: int = 4
     batch_size: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
-    distance: float = 4.0
-    averaging: float = 0.995
+    distance: float = 7.0
+    averaging: float = 0.997
     seed: int = 0
 
 
@@ -69,20 +69,17 @@ def train(world: FacetWorld, recipe: Recipe) -> Iterator[tuple[int, Float[Array,
     """
     module = Compact(rngs=nnx.Rngs(recipe.seed), num_classes=len(world.class_names))
     graph, params = nnx.split(module)
-    optimizer = _optimizer(recipe)
-    state, average = optimizer.init(params), jax.tree.map(jnp.copy, params)
+    state, average = _optimizer(recipe).init(params), jax.tree.map(jnp.copy, params)
     images, labels = jnp.asarray(world.images), jnp.asarray(world.class_index)
     key = jax.random.key(recipe.seed)
-    look = jax.jit(_look)
-    step = jax.jit(functools.partial(_step, graph, optimizer, recipe), donate_argnums=(0, 2))
     net_input = error = None
-    for number, chosen in enumerate(_batches(world, recipe)):
+    for number, chosen in enumerate(batches(world, recipe)):
         view_key, drop_key = jax.random.split(jax.random.fold_in(key, number))
         if number % recipe.num_replays == 0:
-            net_input, targets = look(view_key, images, chosen), labels[chosen]
+            net_input, targets = _look(view_key, images, chosen), labels[chosen]
             error = jnp.zeros_like(net_input)
-        params, average, state, error, loss = step(
-            params, average, state, net_input, error, targets, drop_key
+        params, average, state, error, loss = _step(
+            graph, recipe, params, average, state, net_input, error, targets, drop_key
         )
         yield number + 1, loss, average
 
@@ -101,24 +98,26 @@ def _is_kernel(params: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
-def _batches(world: FacetWorld, recipe: Recipe) -> Iterator[Int[np.ndarray, " batch"]]:
-    """Indices of each batch; all classes are equally frequent, however many facets they have."""
+def batches(world: FacetWorld, recipe: Recipe) -> Iterator[Int[np.ndarray, " batch"]]:
+    """Indices of each batch; k facets make a class sqrt(k) times as frequent, not k times."""
     counts = np.bincount(world.class_index)
-    chances = 1 / (len(counts) * counts[world.class_index])
+    chances = counts[world.class_index] ** -0.5
+    chances /= chances.sum()
     rng = np.random.default_rng(recipe.seed)
     for _ in range(recipe.num_steps):
         yield rng.choice(len(chances), recipe.batch_size, p=chances)
 
 
+@jax.jit
 def _look(
     key: Key[Array, ""], images: UInt8[Array, "n height width 3"], chosen: Int[Array, " batch"]
 ) -> Float[Array, "batch height width 3"]:
     return PREPROCESSING.to_net_input(random_views(key, images[chosen].astype(jnp.float32)))
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2, 4))
 def _step(
     graph: Any,
-    optimizer: optax.GradientTransformation,
     recipe: Recipe,
     params: PyTree,
     average: PyTree,
@@ -135,16 +134,16 @@ def _step(
         return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, targets))
 
     loss, (gradient, slope) = jax.value_and_grad(loss_of, argnums=(0, 1))(params, error)
-    updates, state = optimizer.update(gradient, state, params)
+    updates, state = _optimizer(recipe).update(gradient, state, params)
     params = optax.apply_updates(params, updates)
-    error = _worsen(error, slope, recipe.distance / 64)
+    error = worsen(error, slope, recipe.distance / 64)
     average = jax.tree.map(
         lambda old, new: old + (1 - recipe.averaging) * (new - old), average, params
     )
     return params, average, state, error, loss
 
 
-def _worsen(
+def worsen(
     error: Float[Array, "batch height width 3"],
     slope: Float[Array, "batch height width 3"],
     distance: float,

@@ -40,11 +40,12 @@ def save_weights(
     import safetensors.numpy
 
     shapes = _shapes(len(class_names))
-    tensors = {
-        f"{layer}/{name}": np.asarray(array, np.float16)
-        for layer, leaves in params.items()
-        for name, array in leaves.items()
-    }
+    with np.errstate(over="ignore"):  # becomes infinite, which is checked below
+        tensors = {
+            f"{layer}/{name}": np.asarray(array, np.float16)
+            for layer, leaves in params.items()
+            for name, array in leaves.items()
+        }
     _check(shapes, tensors)
     metadata = {
         "format": "mfvjax-network",
