@@ -10,16 +10,6 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(1, id="few"), pytest.param(30, id="many", marks=pytest.mark.slow)],
-)
-def outcomes(request, tmp_path_factory):
-    """What became of the files that `tests.fuzz_caffe` damages; any other error fails here."""
-    folder = tmp_path_factory.mktemp("fuzz")
-    return _run("tests.fuzz_caffe", folder, request.param)
-
-
 def _run(module, *arguments):
     command = [sys.executable, "-m", module, *map(str, arguments)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -27,43 +17,36 @@ def _run(module, *arguments):
     return json.loads(result.stdout)
 
 
-@pytest.mark.parametrize("form", ["", " old"])
-def test_a_weights_file_cut_anywhere_is_refused(outcomes, form):
-    assert outcomes["cut" + form].keys() == {"refused", "seconds"}
+@pytest.mark.parametrize(
+    "scale", [pytest.param(1, id="few"), pytest.param(30, id="many", marks=pytest.mark.slow)]
+)
+def test_a_damaged_file_is_refused_or_the_network_it_says(tmp_path, scale):
+    """What became of the files of `tests.fuzz_caffe`; any error but our own fails in there.
 
-
-@pytest.mark.parametrize("form", ["", " old"])
-def test_a_flipped_bit_is_refused_or_changes_what_it_lies_in(outcomes, form):
-    """Outside the numbers nothing changes unnoticed; the factor of a batch norm changes 8 numbers.
-
-    A bit of a number's exponent may make it infinite, and is then refused.
+    Outside the numbers, a flipped bit never changes anything unnoticed. Inside, it changes that
+    number, or the 8 statistics that a batch norm's factor divides; the exponent's may make it
+    infinite, and is then refused.
     """
-    found = outcomes["flip" + form]
-    assert found.pop("other refused") > found["other 0"] > 20
-    assert found.pop("number 1") > 250
-    assert found.keys() <= {"other 0", "number refused", "number 8", "seconds"}
-
-
-@pytest.mark.parametrize("form", ["", " old"])
-def test_spliced_weights_are_refused_or_of_the_same_shapes(outcomes, form):
-    found = outcomes["splice" + form]
-    assert found["refused"] > 5 * found["changed"]
-    assert found.keys() <= {"refused", "changed", "0", "seconds"}
-
-
-def test_a_damaged_definition_is_refused_or_a_graph(outcomes):
-    found = outcomes["definitions"]
-    assert found["refused"] > 5 * found["accepted"] > 100
-    assert found.keys() == {"refused", "accepted", "seconds"}
-
-
-def test_no_damaged_file_takes_long(outcomes):
-    """A file takes a few milliseconds; half a second would be a hundred times that."""
+    outcomes = _run("tests.fuzz_caffe", tmp_path, scale)
+    assert len(outcomes) == 7
     for name, found in outcomes.items():
-        files = sum(count for outcome, count in found.items() if outcome != "seconds")
-        assert found["seconds"] < 0.5 * files, name
+        # a few milliseconds a file; half a second would be a hundred times that
+        assert found.pop("seconds") < 0.5 * sum(found.values()), name
+    for form in ("", " old"):
+        assert outcomes["cut" + form].keys() == {"refused"}
+        flipped = outcomes["flip" + form]
+        assert flipped["other refused"] > flipped["other 0"] > 20 * scale
+        assert flipped["number 1"] > 250 * scale
+        assert flipped.keys() <= {"other refused", "other 0", *NUMBER_OUTCOMES}
+        spliced = outcomes["splice" + form]
+        assert spliced["refused"] > 4 * spliced["changed"]
+        assert spliced.keys() <= {"refused", "changed", "0"}
+    damaged = outcomes["definitions"]
+    assert damaged["refused"] > 5 * damaged["accepted"] > 100 * scale
+    assert damaged.keys() == {"refused", "accepted"}
 
 
+NUMBER_OUTCOMES = {"number 1", "number 8", "number refused"}
 ERRORS = {
     "nested": "nested deeper than 64 messages",
     "fields": "more than 200000 names, values and marks",
@@ -87,20 +70,12 @@ ERRORS = {
 }
 
 
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory):
-    """What the converter says to the files of `tests.hostile_caffe`."""
-    return _run("tests.hostile_caffe", tmp_path_factory.mktemp("hostile"))
-
-
-@pytest.mark.parametrize("name", ERRORS)
-def test_files_of_huge_things_are_refused_in_seconds_without_large_allocations(hostile, name):
-    found = hostile[name]
-    assert ERRORS[name] in found["error"]
-    # the text and its tokens, or the bytes of a layer twice; seconds on a machine with other work
-    assert found["peak"] < 8 * found["size"] + 4e6
-    assert found["seconds"] < 20
-
-
-def test_every_hostile_file_is_looked_at(hostile):
-    assert hostile.keys() == ERRORS.keys()
+def test_files_of_huge_things_are_refused_in_seconds_without_large_allocations(tmp_path):
+    """What the converter says to the files of `tests.hostile_caffe`, and what that takes."""
+    outcomes = _run("tests.hostile_caffe", tmp_path)
+    assert outcomes.keys() == ERRORS.keys()
+    for name, found in outcomes.items():
+        assert ERRORS[name] in found["error"], name
+        # the text and its tokens, or the bytes of a layer twice
+        assert found["peak"] < 8 * found["size"] + 4e6, name
+        assert found["seconds"] < 20, name
