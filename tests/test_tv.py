@@ -10,7 +10,6 @@ from mfvjax.priors import tv
 from tests.oracles import tv as slow
 from tests.tv_running import RULES, compiled, photographs, random_image, rms
 
-
 # The rule of the released scripts
 
 
