@@ -118,6 +118,8 @@ def test_starts():
     assert np.sqrt((start[:, 0] ** 2).mean()) == pytest.approx(1e-4, rel=1e-5)
     np.testing.assert_allclose(start[:, 1] / start[:, 0], scores[:, 1] / scores[:, 0], rtol=1e-5)
     np.testing.assert_array_equal(pca_start(scores[:, :1])[:, 1], 0)
+    padded = jnp.concatenate([scores, jnp.zeros((14, 3))])
+    np.testing.assert_allclose(pca_start(padded, jnp.arange(64) < 50)[:50], start, rtol=1e-6)
     drawn = random_start(jax.random.key(0), 4000)
     assert float(drawn.std()) == pytest.approx(1e-4, rel=0.05)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from mfvjax.facets.host_random import generator
 from mfvjax.facets.padding import pad_rows
 from mfvjax.types import Key
 
@@ -102,9 +103,10 @@ def slots(num_clusters: int) -> int:
 
 def start_draws(
     key: Key, *shape: int, num_slots: int
-) -> Float[Array, "*restarts slots candidates"]:
+) -> Float[np.ndarray, "*restarts slots candidates"]:
     """What `partition` draws its starts with: uniform numbers, for each of `shape` restarts."""
-    return jax.random.uniform(key, (*shape, num_slots, 2 + int(np.log(num_slots))))
+    size = (*shape, num_slots, 2 + int(np.log(num_slots)))
+    return generator(key).random(size, np.float32)
 
 
 @jax.jit

@@ -45,7 +45,7 @@ class Embedding:
     perplexity: float
 
 
-_Job: TypeAlias = tuple[Key, np.ndarray, np.ndarray, Steps]
+_Job: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray | None, Steps]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +134,7 @@ def embed_many(
     jobs = [_job(key, one, options) for key, one in zip(keys, codes, strict=True)]
     groups: dict[tuple[int, ...], list[int]] = {}
     for row, job in enumerate(jobs):
-        groups.setdefault(job[1].shape, []).append(row)
+        groups.setdefault(job[0].shape, []).append(row)
     results: dict[int, Embedding] = {}
     for shape, rows in groups.items():
         width = min(units_at_once or _width(shape[0]), len(rows))
@@ -179,46 +179,47 @@ def _job(key: Key, codes: np.ndarray, options: EmbedOptions) -> _Job:
         num_iterations=options.num_iterations,
         num_exaggerated=options.num_iterations // 2,
     )
-    return key, *pad_rows(codes), steps
+    padded, valid = pad_rows(codes)
+    begin = None if options.start == "pca" else random_start(key, len(padded))
+    return padded, valid, begin, steps
 
 
 def _run(jobs: list[_Job], width: int, options: EmbedOptions) -> list[Embedding]:
     """Runs up to `width` jobs of one shape side by side; empty places repeat the last job."""
-    num_components = min(options.num_components, *jobs[0][1].shape)
-    static = {"num_components": num_components, "start": options.start}
+    num_components = min(options.num_components, *jobs[0][0].shape)
     if width == 1:
-        done = [jax.device_get(_embed(*jobs[0], **static))]
+        done = [jax.device_get(_embed(*jobs[0], num_components=num_components))]
     else:
         filled = jobs + [jobs[-1]] * (width - len(jobs))
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *filled)
-        together = jax.device_get(_embed_together(*stacked, **static))
+        together = jax.device_get(_embed_together(*stacked, num_components=num_components))
         done = [jax.tree.map(lambda leaf, i=i: leaf[i], together) for i in range(len(jobs))]
     return [_result(job, out, options) for job, out in zip(jobs, done, strict=True)]
 
 
-@functools.partial(jax.jit, static_argnames=("num_components", "start"))
+@functools.partial(jax.jit, static_argnames="num_components")
 def _embed(
-    key: Key, codes: Array, valid: Array, steps: Steps, *, num_components: int, start: Start
+    codes: Array, valid: Array, begin: Array | None, steps: Steps, *, num_components: int
 ) -> tuple[Array, Array, Array, Array]:
     projected = project(codes, valid, num_components=num_components)
     scores = projected.scores
-    begin = pca_start(scores) if start == "pca" else random_start(key, codes.shape[0])
+    begin = pca_start(scores, valid) if begin is None else begin
     done = descend(scores, begin, valid, steps)
     explained = projected.variances.sum() / projected.total_variance
     return done.points, scores, explained, done.divergence
 
 
-@functools.partial(jax.jit, static_argnames=("num_components", "start"))
+@functools.partial(jax.jit, static_argnames="num_components")
 def _embed_together(
-    keys: Array, codes: Array, valid: Array, steps: Steps, *, num_components: int, start: Start
+    codes: Array, valid: Array, begin: Array | None, steps: Steps, *, num_components: int
 ) -> tuple[Array, Array, Array, Array]:
-    one = functools.partial(_embed, num_components=num_components, start=start)
-    return jax.vmap(one)(keys, codes, valid, steps)
+    one = functools.partial(_embed, num_components=num_components)
+    return jax.vmap(one)(codes, valid, begin, steps)
 
 
 def _result(job: _Job, out: tuple, options: EmbedOptions) -> Embedding:
     points, scores, explained, divergence = out
-    num_codes = int(job[2].sum())
+    num_codes = int(job[1].sum())
     num_components = min(options.num_components, num_codes - 1, scores.shape[1])
     return Embedding(
         points=np.asarray(points[:num_codes]),

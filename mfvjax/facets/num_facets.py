@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from mfvjax.facets.cluster import partition, slots, start_draws
 from mfvjax.facets.embed import Embedding, EmbedOptions, embed_many
+from mfvjax.facets.host_random import generator
 from mfvjax.facets.padding import pad_rows
 from mfvjax.facets.stability import bootstrap_stability
 from mfvjax.types import Key
@@ -126,9 +127,8 @@ def null_codes(
     key: Key, scores: Float[np.ndarray, "n p"], count: int
 ) -> list[Float[np.ndarray, "n p"]]:
     """Normal codes of the same spread along each principal component, without any clusters."""
-    spread = jnp.asarray(scores.std(axis=0, ddof=1))
-    draws = jax.random.normal(key, (count, *scores.shape)) * spread[None, None, :]
-    return list(np.asarray(draws))
+    draws = generator(key).standard_normal((count, *scores.shape), np.float32)
+    return list(draws * scores.std(axis=0, ddof=1))
 
 
 def _silhouettes_by_number(

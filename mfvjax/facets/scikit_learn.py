@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from mfvjax.facets.host_random import generator
 from mfvjax.types import Key
 
 if TYPE_CHECKING:
@@ -55,4 +55,4 @@ def kmeans(
 
 
 def _seed(key: Key) -> int:
-    return int(jax.random.randint(key, (), 0, np.iinfo(np.int32).max))
+    return int(generator(key).integers(np.iinfo(np.int32).max))

@@ -16,6 +16,7 @@ from mfvjax.facets.cluster import (
     slots,
     start_draws,
 )
+from mfvjax.facets.host_random import generator
 from mfvjax.facets.padding import pad_rows
 from mfvjax.types import Key
 
@@ -67,9 +68,9 @@ def bootstrap_stability(
         return Stability(1.0, np.ones(1, np.float32))
     padded, valid = pad_rows(points)
     draw_key, start_key = jax.random.split(key)
-    rows = jax.random.randint(draw_key, (num_resamples, len(padded)), 0, len(points))
+    rows = generator(draw_key).integers(len(points), size=(num_resamples, len(padded)))
     starts = start_draws(start_key, num_resamples, _RESTARTS, num_slots=slots(num_clusters))
-    labels = _resampled_labels(rows, starts, padded, valid, np.int32(num_clusters))
+    labels = _resampled_labels(rows.astype(np.int32), starts, padded, valid, np.int32(num_clusters))
     tables = [contingency(assignment, other) for other in np.asarray(labels)[:, : len(points)]]
     return Stability(
         float(np.mean([adjusted_rand_index(table) for table in tables])),

@@ -6,8 +6,10 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from mfvjax.facets.host_random import generator
 from mfvjax.types import Key
 
 START_STD = 1e-4
@@ -29,7 +31,7 @@ class Tsne(NamedTuple):
 
 def tsne(
     codes: Float[Array, "n d"],
-    start: Float[Array, "n 2"],
+    start: Float[Array | np.ndarray, "n 2"],
     *,
     perplexity: float = 30.0,
     num_iterations: int = 1000,
@@ -85,19 +87,25 @@ def tsne(
         learning_rate=learning_rate,
     )
     valid = jnp.ones(codes.shape[0], bool) if valid is None else valid
-    return descend(codes.astype(jnp.float32), start.astype(jnp.float32), valid, steps)
+    return descend(codes.astype(jnp.float32), jnp.asarray(start, jnp.float32), valid, steps)
 
 
-def pca_start(scores: Float[Array, "n p"]) -> Float[Array, "n 2"]:
-    """The first two PCA scores, scaled so that the first has standard deviation 1e-4."""
+def pca_start(
+    scores: Float[Array, "n p"], valid: Bool[Array, " n"] | None = None
+) -> Float[Array, "n 2"]:
+    """The first two PCA scores, scaled so that the first has standard deviation 1e-4.
+
+    Rows that are not valid must be 0, as those of `pca` are.
+    """
     first = jnp.pad(scores[:, :2], ((0, 0), (0, max(0, 2 - scores.shape[1]))))
-    spread = jnp.sqrt((first[:, 0] ** 2).mean())
+    count = scores.shape[0] if valid is None else valid.sum().astype(jnp.float32)
+    spread = jnp.sqrt((first[:, 0] ** 2).sum() / count)
     return first * (START_STD / jnp.maximum(spread, jnp.finfo(jnp.float32).tiny))
 
 
-def random_start(key: Key, num_codes: int) -> Float[Array, "n 2"]:
+def random_start(key: Key, num_codes: int) -> Float[np.ndarray, "n 2"]:
     """Normal points of standard deviation 1e-4."""
-    return START_STD * jax.random.normal(key, (num_codes, 2))
+    return START_STD * generator(key).standard_normal((num_codes, 2), np.float32)
 
 
 class Steps(NamedTuple):
