@@ -27,7 +27,7 @@ from mfvjax.ascent.loop import Loop, StepValues, init_state, next_phase
 from mfvjax.ascent.memory import device_memory_bytes, fitting_batch_size
 from mfvjax.ascent.program import ProgramSpec, local_devices, program_for
 from mfvjax.ascent.result import Visualization, warn_of_stopped
-from mfvjax.ascent.step import StepOptions, normalize_by_mean_absolute, place
+from mfvjax.ascent.step import Reader, StepOptions, normalize_by_mean_absolute, place
 from mfvjax.objective import Readouts, read_objectives, stack_objectives
 from mfvjax.priors.resample import spline_zoom
 from mfvjax.schedule import Phase, Schedule
@@ -137,6 +137,11 @@ class _Run:
     devices: tuple[jax.Device, ...]
     snapshot_every: int | None
 
+    @property
+    def reader(self) -> Reader:
+        """The network as a compiled program knows it."""
+        return Reader(self.network.forward, self.network.preprocessing)
+
     def spec(self, phase: Phase) -> ProgramSpec:
         black = jnp.zeros((1, 1, 1, 3), jnp.float32)
         fill = np.asarray(self.network.preprocessing.to_images(black)).reshape(3)
@@ -150,7 +155,7 @@ class _Run:
             region=self.region,
             fill=(float(fill[0]), float(fill[1]), float(fill[2])),
         )
-        return ProgramSpec(Loop(self.network.read, self.optimizer, options), self.devices)
+        return ProgramSpec(Loop(self.reader, self.optimizer, options), self.devices)
 
     def __call__(
         self, starts: np.ndarray, readouts: Readouts, keys: Keys, report: Progress
@@ -193,7 +198,7 @@ class _Run:
         left = (canvases.shape[2] - width) // 2
         windows = canvases[:, top : top + height, left : left + width]
         values, scores = _read_final(
-            self.network.read,
+            self.reader,
             options,
             self.network.logits_layer if self.region is None else None,
             params,

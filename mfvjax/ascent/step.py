@@ -16,10 +16,27 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int8
 
 from mfvjax.objective import Readouts, read_objectives
+from mfvjax.preprocess import Preprocessing
 from mfvjax.priors.tv import denoise_tv
-from mfvjax.types import Images, Params, PixelBox
+from mfvjax.types import ForwardFn, Images, Params, PixelBox
 
 ReadFn: TypeAlias = Callable[[Params, Array], Mapping[str, Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """A network as the ascent sees it: ``(params, images) -> {layer: activation}``.
+
+    A value: two networks of one architecture and preprocessing share their compiled programs.
+    """
+
+    forward: ForwardFn
+    preprocessing: Preprocessing
+
+    def __call__(self, params: Params, images: Array) -> Mapping[str, Array]:
+        """Activations of RGB images in [0, 255]."""
+        return self.forward(params, self.preprocessing.to_net_input(images))
+
 
 # Why a facet stopped moving; 0 while it moves.
 RUNNING, NOT_FINITE, VANISHED = 0, 1, 2

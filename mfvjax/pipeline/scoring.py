@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -12,11 +13,12 @@ from jaxtyping import Float, UInt8
 
 from mfvjax import metrics
 from mfvjax.ascent import Visualization
+from mfvjax.ascent.step import Reader
 from mfvjax.facets.result import Facets
 from mfvjax.network import Network
-from mfvjax.objective import read_objectives, stack_objectives, unit_objective
+from mfvjax.objective import Readouts, read_objectives, stack_objectives, unit_objective
 from mfvjax.pipeline.targets import AscentPlan, code_place, full_images
-from mfvjax.types import PixelBox
+from mfvjax.types import Images, Params, PixelBox
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,10 +116,12 @@ def _gradient_energy(
     """Squared gradient of the unit with respect to each pixel, summed over channels."""
     images = jnp.asarray(full_images(network, windows, plan.region))
     readouts = stack_objectives([unit_objective(plan.unit)] * len(images), network.layers)
-
-    def total(images: jax.Array, params: Any) -> jax.Array:
-        return jnp.sum(read_objectives(network.read(params, images), readouts))
-
-    gradient = np.asarray(jax.jit(jax.grad(total))(images, network.params), np.float64)
+    reader = Reader(network.forward, network.preprocessing)
+    gradient = np.asarray(_gradient(reader, network.params, images, readouts), np.float64)
     box = plan.region or PixelBox(0, 0, *network.input_size)
     return (gradient[:, box.top : box.bottom, box.left : box.right] ** 2).sum(axis=-1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _gradient(reader: Reader, params: Params, images: Images, readouts: Readouts) -> Images:
+    return jax.grad(lambda x: jnp.sum(read_objectives(reader(params, x), readouts)))(images)
