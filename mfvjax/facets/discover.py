@@ -121,13 +121,8 @@ def discover_facets(
         "progress": progress,
     }
     source = open_images(images)
-    pool: ImageSource = source
-    skipped: tuple[SkippedImage, ...] = ()
-    if top_fraction is not None or top_count is not None:
-        (top,) = top_images(
-            network, source, units=[unit], count=top_count, fraction=top_fraction, **scanning
-        )
-        pool, skipped = SelectedSource(source, top.indices), top.skipped
+    top = {"count": top_count, "fraction": top_fraction}
+    pool, skipped = _pool(network, source, unit, top, scanning)
     options.check_number(len(pool))
     codes = compute_codes(
         network, pool, unit=unit, code_layer=code_layer, cache_dir=cache_dir, **scanning
@@ -146,6 +141,20 @@ def discover_facets(
         "warp": warp,
     }
     return assemble_facets(network, source, codes, grouping, options=chosen, reading=reading)
+
+
+def _pool(
+    network: FacetNetwork,
+    source: ImageSource,
+    unit: Unit | str,
+    top: dict[str, Any],
+    scanning: dict[str, Any],
+) -> tuple[ImageSource, tuple[SkippedImage, ...]]:
+    """The images whose facets are sought, and those that could not be read on the way."""
+    if top["count"] is None and top["fraction"] is None:
+        return source, ()
+    (found,) = top_images(network, source, units=[unit], **top, **scanning)
+    return SelectedSource(source, found.indices), found.skipped
 
 
 def assemble_facets(
