@@ -19,8 +19,7 @@ def canvas():
 @pytest.fixture
 def flat():
     """A camera that is not shaken."""
-    still = {"zoom": (1.0, 1.0), "shift": 0.0, "roll": 0.0}
-    return new_canvas(np.random.default_rng(3), SIZE, **still)
+    return new_canvas(np.random.default_rng(3), SIZE, zoom=0.0, shift=0.0, roll=0.0)
 
 
 def opencv_distance(canvas, points):

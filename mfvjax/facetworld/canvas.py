@@ -111,22 +111,21 @@ def new_canvas(
     rng: np.random.Generator,
     size: int,
     *,
-    zoom: tuple[float, float] = (0.87, 1.14),
-    shift: float = 0.1,
-    roll: float = 0.06,
+    zoom: float = 0.07,
+    shift: float = 0.04,
+    roll: float = 0.03,
 ) -> Canvas:
-    """An empty canvas behind a camera drawn at random.
+    """An empty canvas behind a camera held by hand: normally distributed, at most two deviations.
 
     Args:
       rng: continues to be the canvas's source of randomness.
       size: side in pixels.
-      zoom: limits of the enlargement.
-      shift: largest displacement along each axis, in scene units.
-      roll: largest turn in radians, either way.
+      zoom: deviation of the enlargement's logarithm.
+      shift: deviation of the displacement along each axis, in scene units.
+      roll: deviation of the turn, in radians.
     """
-    scale = rng.uniform(*zoom)
-    center = rng.uniform(-shift, shift, 2)
-    angle = rng.uniform(-roll, roll)
+    shake = np.clip(rng.normal(0, 1, 4), -2, 2)
+    scale, center, angle = float(np.exp(zoom * shake[0])), shift * shake[1:3], roll * shake[3]
     pixel = 2 / (size * scale)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     places = (np.arange(size) + 0.5 - size / 2) * pixel

@@ -15,7 +15,7 @@ def on_the_wall(canvas: Canvas) -> None:
     """A round white dial in a dark rim on a painted wall, the hands anywhere."""
     backdrops.plaster(canvas, canvas.tint(srgb(0.62, 0.70, 0.72), 0.08))
     light = draw_light(canvas, srgb_scaled(1, 0.97, 0.9, 0.75), srgb(0.62, 0.63, 0.65))
-    radius = canvas.rng.uniform(0.62, 0.72)
+    radius = canvas.rng.normal(0.67, 0.02)
     away = -0.12 * light.direction[0]
     backdrops.soft_shadow(canvas, away, 0.12, 0.95 * radius, 0.95 * radius, 0.7)
     part = canvas.part(0, 0, radius)

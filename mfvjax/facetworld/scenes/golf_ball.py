@@ -18,7 +18,7 @@ def in_the_grass(canvas: Canvas) -> None:
     backdrops.lawn(canvas, -0.5, srgb(0.20, 0.47, 0.10), srgb(0.36, 0.56, 0.20))
     defocus(canvas, 0.035)
     light = daylight(canvas, 0.85)
-    radius = rng.uniform(0.5, 0.6)
+    radius = rng.normal(0.55, 0.025)
     center = 0.72 - radius
     away = -0.4 * light.direction[0] * radius
     backdrops.soft_shadow(canvas, away, 0.68, 0.7 * radius, 0.2, 0.75)
