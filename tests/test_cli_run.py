@@ -106,7 +106,9 @@ def test_every_option_of_run_reaches_the_job(run, asked, tmp_path, arguments, ex
 
 
 def test_defaults_of_command_and_function_agree():
-    assert mfvjax.pipeline.run_unit.__kwdefaults__["hold"] == DEFAULT_HOLD
+    from mfvjax.pipeline.run_unit import DEFAULT_HOLD as OF_THE_FUNCTION
+
+    assert OF_THE_FUNCTION == DEFAULT_HOLD
 
 
 def test_output_options(run, asked, tmp_path, monkeypatch):
