@@ -62,14 +62,11 @@ def _lens(
 def _recolor(
     key: Key[Array, ""], image: Float[Array, "size size 3"]
 ) -> Float[Array, "size size 3"]:
-    """Saturation, brightness, contrast and white balance: color alone shall not decide."""
-    gain_key, tint_key, base_key, saturation_key = jax.random.split(key, 4)
+    """Brightness, contrast and white balance, gently: colors tell facets apart."""
+    gain_key, tint_key, base_key = jax.random.split(key, 3)
     gain = jnp.exp(0.12 * jax.random.normal(gain_key))
-    tint = jnp.exp(0.08 * jax.random.normal(tint_key, (1, 1, 3)))
+    tint = jnp.exp(0.05 * jax.random.normal(tint_key, (1, 1, 3)))
     base = 12.0 * jax.random.normal(base_key)
-    saturation = jnp.clip(1.0 + 0.35 * jax.random.normal(saturation_key), 0.0, 1.6)
-    grey = jnp.mean(image, axis=2, keepdims=True)
-    image = grey + saturation * (image - grey)
     return (image - 118.0) * (gain * tint) + 118.0 + base
 
 

@@ -172,3 +172,8 @@ def soft_shadow(
     part = canvas.part(x, y, 2.2 * radius_x, 2.2 * radius_y)
     u, v = (part.x - x) / radius_x, (part.y - y) / radius_y
     part.darken(np.float32(strength) * np.exp(-1.2 * (u * u + v * v)))
+
+
+def vegetation_light() -> tuple[Color, Color]:
+    """Dark and light green of leaves in the sun."""
+    return srgb(0.07, 0.18, 0.06), srgb(0.45, 0.62, 0.25)

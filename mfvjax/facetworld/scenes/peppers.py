@@ -94,19 +94,20 @@ def several_yellow(canvas: Canvas) -> None:
 def green_on_the_plant(canvas: Canvas) -> None:
     """A green pepper hanging among its leaves."""
     rng = canvas.rng
-    backdrops.foliage(canvas, srgb(0.04, 0.10, 0.06), srgb(0.22, 0.34, 0.18))
+    dark, pale = backdrops.vegetation_light()
+    backdrops.foliage(canvas, dark, pale)
     defocus(canvas, 0.035)
-    light = daylight(canvas, 0.9)
+    light = daylight(canvas, 0.75)
     stalk = canvas.part(0, -0.8, 0.3, 0.6)
     line = shapes.curve(stalk.x, stalk.y, [(0.1, -1.4), (0.05, -1.0), (0.0, -0.6)], 0.045, 0.05)
     stalk.paint(stalk.cover(line), srgb(0.30, 0.46, 0.16))
-    green = canvas.tint(srgb(0.30, 0.60, 0.10), 0.07)
+    green = canvas.tint(srgb(0.16, 0.42, 0.09), 0.07)
     backdrops.soft_shadow(canvas, 0.05, 0.15, 0.6, 0.7, 0.5)
     _pepper(canvas, 0.0, 0.1, rng.uniform(0.5, 0.58), rng.normal(0, 0.12), green, light)
     for _ in range(7):
         angle = rng.uniform(0, 6.28)
         x, y = 0.85 * math.cos(angle), 0.8 * math.sin(angle) - 0.2
-        color = canvas.tint(srgb(0.16, 0.36, 0.14), 0.12)
+        color = canvas.tint(srgb(0.30, 0.50, 0.16), 0.15)
         backdrops.leaf(canvas, x, y, rng.uniform(0.3, 0.42), rng.uniform(0, 6.28), color)
 
 
