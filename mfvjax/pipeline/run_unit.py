@@ -8,29 +8,23 @@ import os
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-from jaxtyping import Float, UInt8
-
-from mfvjax.ascent import Visualization, visualize
+from mfvjax.ascent import visualize
 from mfvjax.facets.discover import discover_facets
-from mfvjax.facets.means import group_rows, pick
-from mfvjax.facets.patches import load_patches
 from mfvjax.facets.result import Facets
-from mfvjax.images import ImageSource, load_images
 from mfvjax.network import Network
-from mfvjax.pipeline.provenance import Stopwatch, images_fingerprint, versions
+from mfvjax.pipeline.assemble import assemble_run, read_pictures
+from mfvjax.pipeline.provenance import Stopwatch
 from mfvjax.pipeline.scoring import score
 from mfvjax.pipeline.sources import Imageish, open_network, open_source, written_down
 from mfvjax.pipeline.targets import plan_ascent
 from mfvjax.presets import preset
-from mfvjax.run import FacetImages, FacetRecords, RealImages, Run
+from mfvjax.run import Run
 from mfvjax.schedule import Schedule
 from mfvjax.types import Unit
 
 ProgressFn: TypeAlias = Callable[[str, int, int], None]
 
 DEFAULT_HOLD = 1.0
-_THUMBNAIL_PX = 48
 
 
 def run_unit(
@@ -127,9 +121,7 @@ def run_facets(
     schedule = preset(schedule) if isinstance(schedule, str) else schedule
     plan = plan_ascent(network, facets, hold=hold, seed=seed)
     with watch("reading images"):
-        nearest_images = _nearest_images(network, source, facets)
-        real = _real_images(source, facets)
-        images_sha256 = images_fingerprint(source, facets.indices.tolist())
+        pictures = read_pictures(network, source, facets)
     with watch("ascent"):
         result = visualize(
             network,
@@ -141,90 +133,23 @@ def run_facets(
             progress=_step(progress, "ascent"),
         )
     with watch("scores"):
-        scores = score(network, facets, plan, result, nearest_images)
-    return Run(
-        unit=str(plan.unit),
-        title=_title(network, plan.unit),
-        network={
-            "name": network.name,
-            "fingerprint": network.fingerprint,
-            "input_size": list(network.input_size),
-            "code_layer": facets.code_layer,
-        },
+        scores = score(network, facets, plan, result, pictures.nearest)
+    return assemble_run(
+        network,
+        facets,
+        plan,
+        pictures,
+        result,
+        scores,
         options={
             "schedule": schedule.name,
             "step_fraction": step_fraction,
             "hold": hold,
             "seed": seed,
-            "precision": network.compute_dtype,
-            "images_sha256": images_sha256,
         },
-        versions=versions(),
         timings=dict(watch.seconds),
-        real=real,
-        facets=FacetRecords(
-            sizes=facets.sizes,
-            homogeneity=facets.homogeneity,
-            centroids=facets.centroids,
-            nearest=facets.nearest,
-            nearest_images=nearest_images,
-            mean_images=facets.mean_images.astype(np.float32),
-        ),
-        shown=_shown(network, result, scores.per_facet["activation"]),
-        scores=scores.per_facet,
-        summary=scores.summary,
     )
 
 
 def _step(progress: ProgressFn | None, step: str) -> Callable[[int, int], None] | None:
     return None if progress is None else functools.partial(progress, step)
-
-
-def _title(network: Network, unit: Unit) -> str:
-    """A class unit's class; else the unit itself."""
-    is_class = network.layers[unit.layer].shape == network.layers[network.logits_layer].shape
-    if is_class and network.class_names is not None:
-        return network.class_name(unit.index)
-    return str(unit)
-
-
-def _nearest_images(
-    network: Network, source: ImageSource, facets: Facets
-) -> UInt8[np.ndarray, "k m h w 3"]:
-    """The real images (a map's unit: their patches) nearest to each centroid."""
-    rows, groups = group_rows(facets.nearest)
-    positions = None if facets.positions is None else facets.positions[rows]
-    patches, _ = load_patches(network, source, facets.unit, facets.indices[rows], positions)
-    return pick(patches, groups)
-
-
-def _real_images(source: ImageSource, facets: Facets) -> RealImages:
-    thumbnails, _ = load_images(source, facets.indices, size=(_THUMBNAIL_PX, _THUMBNAIL_PX))
-    return RealImages(
-        names=facets.names,
-        activations=facets.activations.astype(np.float32),
-        map=facets.map,
-        assignment=facets.assignment,
-        thumbnails=thumbnails,
-    )
-
-
-def _shown(
-    network: Network, result: Visualization, activations: Float[np.ndarray, " k"]
-) -> FacetImages:
-    """The result without its control; `activations` of the unit, without the holding term."""
-    k = len(activations)
-    names = tuple(
-        tuple(network.class_name(int(index)) for index in row) for row in result.top_classes[:k]
-    )
-    return FacetImages(
-        images=result.images[:k],
-        phase_images=tuple(images[:k] for images in result.phase_images),
-        phase_ends=result.phase_ends,
-        activations=result.activations[:k],
-        final_activations=activations.astype(np.float32),
-        top_classes=result.top_classes[:k],
-        top_class_names=names,
-        top_scores=result.top_scores[:k],
-        stopped_at=result.stopped_at[:k],
-    )

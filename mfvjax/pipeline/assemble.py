@@ -1,0 +1,155 @@
+"""From what was found and visualized to the `Run` that is stored."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from mfvjax.ascent import Visualization
+from mfvjax.facets.means import group_rows, pick
+from mfvjax.facets.patches import load_patches
+from mfvjax.facets.result import Facets
+from mfvjax.images import ImageSource, load_images
+from mfvjax.network import Network
+from mfvjax.pipeline.provenance import images_fingerprint, versions
+from mfvjax.pipeline.scoring import Scores
+from mfvjax.pipeline.targets import AscentPlan
+from mfvjax.run import FacetImages, FacetRecords, RealImages, Run
+from mfvjax.types import Unit
+
+_THUMBNAIL_PX = 48
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pictures:
+    """What a run keeps of the real images.
+
+    Attributes:
+      nearest: ``(k, m, h, w, 3)``; see `mfvjax.run.FacetRecords`.
+      real: all of them, small.
+      sha256: of the names and contents of all.
+    """
+
+    nearest: UInt8[np.ndarray, "k m h w 3"]
+    real: RealImages
+    sha256: str
+
+
+def read_pictures(network: Network, source: ImageSource, facets: Facets) -> Pictures:
+    """Reads the images of `facets` from the source in which they were found.
+
+    Raises:
+      UnreadableImageError: an image that could be read before cannot be read now.
+    """
+    return Pictures(
+        _nearest_images(network, source, facets),
+        _real_images(source, facets),
+        images_fingerprint(source, facets.indices.tolist()),
+    )
+
+
+def assemble_run(
+    network: Network,
+    facets: Facets,
+    plan: AscentPlan,
+    pictures: Pictures,
+    result: Visualization,
+    scores: Scores,
+    *,
+    options: dict[str, Any],
+    timings: dict[str, float],
+) -> Run:
+    """The run of one unit; `result` holds its facets and, last, the control.
+
+    Args:
+      network: of the unit.
+      facets: of the unit.
+      plan: what was climbed.
+      pictures: of `facets`.
+      result: of `plan`.
+      scores: of `result`.
+      options: what a replay needs, as far as it is not known from the rest.
+      timings: seconds of each step.
+    """
+    return Run(
+        unit=str(plan.unit),
+        title=_title(network, plan.unit),
+        network={
+            "name": network.name,
+            "fingerprint": network.fingerprint,
+            "input_size": list(network.input_size),
+            "code_layer": facets.code_layer,
+        },
+        options={
+            **options,
+            "precision": network.compute_dtype,
+            "images_sha256": pictures.sha256,
+        },
+        versions=versions(),
+        timings=timings,
+        real=pictures.real,
+        facets=FacetRecords(
+            sizes=facets.sizes,
+            homogeneity=facets.homogeneity,
+            centroids=facets.centroids,
+            nearest=facets.nearest,
+            nearest_images=pictures.nearest,
+            mean_images=facets.mean_images.astype(np.float32),
+        ),
+        shown=_shown(network, result, scores.per_facet["activation"]),
+        scores=scores.per_facet,
+        summary=scores.summary,
+    )
+
+
+def _title(network: Network, unit: Unit) -> str:
+    """A class unit's class; else the unit itself."""
+    is_class = network.layers[unit.layer].shape == network.layers[network.logits_layer].shape
+    if is_class and network.class_names is not None:
+        return network.class_name(unit.index)
+    return str(unit)
+
+
+def _nearest_images(
+    network: Network, source: ImageSource, facets: Facets
+) -> UInt8[np.ndarray, "k m h w 3"]:
+    """The real images (a map's unit: their patches) nearest to each centroid."""
+    rows, groups = group_rows(facets.nearest)
+    positions = None if facets.positions is None else facets.positions[rows]
+    patches, _ = load_patches(network, source, facets.unit, facets.indices[rows], positions)
+    return pick(patches, groups)
+
+
+def _real_images(source: ImageSource, facets: Facets) -> RealImages:
+    thumbnails, _ = load_images(source, facets.indices, size=(_THUMBNAIL_PX, _THUMBNAIL_PX))
+    return RealImages(
+        names=facets.names,
+        activations=facets.activations.astype(np.float32),
+        map=facets.map,
+        assignment=facets.assignment,
+        thumbnails=thumbnails,
+    )
+
+
+def _shown(
+    network: Network, result: Visualization, activations: Float[np.ndarray, " k"]
+) -> FacetImages:
+    """The result without its control; `activations` of the unit, without the holding term."""
+    k = len(activations)
+    names = tuple(
+        tuple(network.class_name(int(index)) for index in row) for row in result.top_classes[:k]
+    )
+    return FacetImages(
+        images=result.images[:k],
+        phase_images=tuple(images[:k] for images in result.phase_images),
+        phase_ends=result.phase_ends,
+        activations=result.activations[:k],
+        final_activations=activations.astype(np.float32),
+        top_classes=result.top_classes[:k],
+        top_class_names=names,
+        top_scores=result.top_scores[:k],
+        stopped_at=result.stopped_at[:k],
+    )
