@@ -1,6 +1,7 @@
 """The commands of the main job: what each option changes, and what is left behind."""
 
 import dataclasses
+import inspect
 import json
 import sys
 import warnings
@@ -11,7 +12,8 @@ import pytest
 
 import mfvjax.cli
 import mfvjax.pipeline
-from mfvjax.cli._options import DEFAULT_HOLD
+from mfvjax.cli._options import DEFAULT_HOLD, DEFAULT_MEAN_IMAGES
+from mfvjax.facets.discover import discover_facets
 from mfvjax.facets.result import Facets
 from mfvjax.store import load_run
 from tests.small_job import SMALL_JOB, small_run
@@ -82,6 +84,9 @@ def test_the_steps_alone_give_what_the_job_gives(run, tmp_path):
     np.testing.assert_array_equal(load_run(folder).shown.images, small_run().shown.images)
     assert run("facets", file, "-u", "fc8:2", "-k", "3", "--seed", "4", "--json")[0] == 0
     assert Facets.load(file).num_facets == 3
+    pool = ["-i", "facetworld:pool table", "-u", "fc8:2", "-k", "2"]
+    assert run("facets", file, *pool, "--top", "50%", "--code-layer", "fc6", "-q")[0] == 0
+    assert (len(Facets.load(file).names), Facets.load(file).code_layer) == (40, "fc6")
 
 
 @pytest.mark.parametrize(
@@ -97,6 +102,10 @@ def test_the_steps_alone_give_what_the_job_gives(run, tmp_path):
         (["--hold", "0"], {"hold": 0.0}),
         (["--seed", "9"], {"seed": 9}),
         (["--precision", "bfloat16"], {"precision": "bfloat16"}),
+        (["--top", "2%"], {"top_fraction": 0.02}),
+        (["--top", "1000"], {"top_count": 1000}),
+        (["--mean-images", "50"], {"num_mean_images": 50}),
+        (["--code-layer", "fc6"], {"code_layer": "fc6"}),
     ],
 )
 def test_every_option_of_run_reaches_the_job(run, asked, tmp_path, arguments, expected):
@@ -109,6 +118,8 @@ def test_defaults_of_command_and_function_agree():
     from mfvjax.pipeline.run_unit import DEFAULT_HOLD as OF_THE_FUNCTION
 
     assert OF_THE_FUNCTION == DEFAULT_HOLD
+    parameters = inspect.signature(discover_facets).parameters
+    assert parameters["num_mean_images"].default == DEFAULT_MEAN_IMAGES
 
 
 def test_output_options(run, asked, tmp_path, monkeypatch):
@@ -143,6 +154,7 @@ def test_a_run_that_does_not_replay_fails(run, monkeypatch, tmp_path):
     ("arguments", "code", "message"),
     [
         (["run", "-k", "none"], 2, "'none' is neither a number from 1 nor 'auto'"),
+        (["run", "--top", "half"], 2, "'half' is neither a share, as 2%, nor a number"),
         (["run", "--device", "abacus"], 2, "no 'abacus' here; there is cpu"),
         (["run", "-n", "nowhere.safetensors"], 1, "nowhere.safetensors"),
         (["run", "-u", "conv1:0"], 1, "no images given for conv1:0@"),

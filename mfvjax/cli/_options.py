@@ -9,6 +9,8 @@ import typer
 
 # As mfvjax.pipeline.run_unit.DEFAULT_HOLD, which is not imported: --help must stay fast.
 DEFAULT_HOLD = 1.0
+# As in mfvjax.facets.discover.discover_facets; the paper's.
+DEFAULT_MEAN_IMAGES = 15
 
 Network: TypeAlias = Annotated[
     str,
@@ -33,6 +35,21 @@ UnitOption: TypeAlias = Annotated[
 NumFacets: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--facets", "-k", help="How many, or 'auto' to find out."),
+]
+Top: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--top",
+        help="Take only those images that activate the unit most: a share, as 2%, or a number. For "
+        "a hidden unit, whose images are a pool.",
+    ),
+]
+MeanImages: TypeAlias = Annotated[
+    int, typer.Option("--mean-images", help="Images nearest to a centroid that are averaged.")
+]
+CodeLayer: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--code-layer", help="Layer whose activations are the codes; fc7 for fc8."),
 ]
 ScheduleOption: TypeAlias = Annotated[
     str,
@@ -78,6 +95,35 @@ def num_facets(text: str) -> int | Literal["auto"]:
     if not text.isdecimal() or int(text) < 1:
         raise typer.BadParameter(f"{text!r} is neither a number from 1 nor 'auto'", param_hint="-k")
     return int(text)
+
+
+def discovery(
+    top: str | None, mean_images: int, code_layer: str | None
+) -> dict[str, int | float | str]:
+    """The options of `mfvjax.facets.discover.discover_facets` that were asked for.
+
+    Raises:
+      typer.BadParameter: `top` is neither a share nor a number.
+    """
+    chosen: dict[str, int | float | str] = {}
+    if top is not None:
+        chosen.update(_top(top))
+    if mean_images != DEFAULT_MEAN_IMAGES:
+        chosen["num_mean_images"] = mean_images
+    if code_layer is not None:
+        chosen["code_layer"] = code_layer
+    return chosen
+
+
+def _top(text: str) -> dict[str, int | float]:
+    try:
+        if text.endswith("%"):
+            return {"top_fraction": float(text[:-1]) / 100}
+        return {"top_count": int(text)}
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither a share, as 2%, nor a number, as 1000", param_hint="--top"
+        ) from None
 
 
 def choose_device(device: str | None) -> None:

@@ -17,6 +17,9 @@ def command(
     images: o.Images = None,
     unit: o.UnitOption = "fc8:0",
     facets: o.NumFacets = "10",
+    top: o.Top = None,
+    mean_images: o.MeanImages = o.DEFAULT_MEAN_IMAGES,
+    code_layer: o.CodeLayer = None,
     seed: o.Seed = 0,
     device: o.Device = None,
     quiet: o.Quiet = False,
@@ -30,7 +33,12 @@ def command(
     opened = open_network(network, precision="float32")
     source = open_source(images or painted_class(opened, unit), network=opened)
     found = discover_facets(
-        opened, source, unit=unit, num_facets=o.num_facets(facets or "10"), seed=seed
+        opened,
+        source,
+        unit=unit,
+        num_facets=o.num_facets(facets or "10"),
+        seed=seed,
+        **o.discovery(top, mean_images, code_layer),  # type: ignore[arg-type]
     )
     found.save(out)
     facts: dict[str, Any] = {

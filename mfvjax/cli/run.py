@@ -12,6 +12,9 @@ def command(
     images: o.Images = None,
     unit: o.UnitOption = "fc8:0",
     facets: o.NumFacets = None,
+    top: o.Top = None,
+    mean_images: o.MeanImages = o.DEFAULT_MEAN_IMAGES,
+    code_layer: o.CodeLayer = None,
     schedule: o.ScheduleOption = "mean-image",
     steps: o.Steps = 1.0,
     hold: o.Hold = o.DEFAULT_HOLD,
@@ -30,6 +33,10 @@ def command(
     see what comes out, in about a minute. With your own:
 
         mfvjax run -n caffenet -i imagenet/n02992211 -u fc8:486 -k 10
+
+    A hidden unit takes a pool of images, of which the top 2 % answer to it:
+
+        mfvjax run -n caffenet -i imagenet/val -u conv5:12 --top 2%
     """
     o.choose_device(device)
     from mfvjax.cli._output import default_folder, print_run, publish
@@ -39,6 +46,7 @@ def command(
     from mfvjax.store import open_run_folder
 
     opened = open_network(network, precision=precision)
+    discovery = o.discovery(top, mean_images, code_layer)
     chosen = o.num_facets(facets or ("auto" if images is None else "10"))
     images = images or painted_class(opened, unit)
     folder = out or default_folder(network, unit)
@@ -55,6 +63,7 @@ def command(
                 seed=seed,
                 precision=precision,
                 progress=progress,
+                **discovery,
             )
         publish(run, temporary, figures=figures)
     print_run(run, folder, as_json=as_json, quiet=quiet)

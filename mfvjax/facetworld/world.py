@@ -60,6 +60,8 @@ def render(
 ) -> UInt8[np.ndarray, "size size 3"]:
     """Paints one picture; the same arguments give the same picture on any machine.
 
+    (To the grey level, here and there plus or minus one, where machines round differently.)
+
     Args:
       class_name: one of `CLASSES`.
       facet_name: one of ``FACETS[class_name]``.
