@@ -7,60 +7,15 @@ float64 are computed exactly (``precision`` highest, no TF32), other types at th
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from mfvjax.models.convolution import convolve as convolve
+from mfvjax.models.convolution import precision_of as precision_of
 from mfvjax.models.norms import batch_norm as batch_norm
 from mfvjax.models.norms import local_response_norm as local_response_norm
-from mfvjax.models.ops import Pair
 from mfvjax.models.pooling import average_pool as average_pool
 from mfvjax.models.pooling import max_pool as max_pool
-
-_MAX_SPLIT_GROUPS = 8
-
-
-def precision_of(dtype: DTypeLike) -> lax.Precision:
-    """Exact products for float32 and wider, the device's fastest for narrower types."""
-    return lax.Precision.HIGHEST if jnp.dtype(dtype).itemsize >= 4 else lax.Precision.DEFAULT
-
-
-def convolve(
-    maps: Float[Array, "batch height width channels"],
-    kernel: Float[Array, "rows columns group_channels features"],
-    *,
-    stride: Pair = (1, 1),
-    pad: Pair = (0, 0),
-    dilation: Pair = (1, 1),
-    groups: int = 1,
-) -> Float[Array, "batch out_height out_width features"]:
-    """Convolves maps; sizes are ``(rows, columns)`` and output sizes round down.
-
-    A few groups are computed one by one and joined, which a CPU differentiates twice as fast as
-    one grouped convolution; many groups (depthwise) stay one operation.
-
-    Args:
-      kernel: group g makes features ``g * features / groups`` on, from its own input channels.
-
-    Source: Caffe's ``conv_layer.cpp``.
-    """
-    splits = groups if groups <= _MAX_SPLIT_GROUPS else 1
-    parts = [
-        lax.conv_general_dilated(
-            part,
-            weights,
-            window_strides=stride,
-            padding=[(pad[0], pad[0]), (pad[1], pad[1])],
-            rhs_dilation=dilation,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=groups // splits,
-            precision=precision_of(maps.dtype),
-        )
-        for part, weights in zip(
-            jnp.split(maps, splits, axis=-1), jnp.split(kernel, splits, axis=-1), strict=True
-        )
-    ]
-    return parts[0] if splits == 1 else jnp.concatenate(parts, axis=-1)
 
 
 def dense(
