@@ -1,0 +1,178 @@
+"""The candidates that benchmarks compare do the same work: one step of each from one crop."""
+
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks.networks import random_arrays
+from benchmarks.workload import StepValues
+from mfvjax.ascent.step import StepOptions, ascend, normalize_by_mean_absolute
+from mfvjax.models import ops
+from mfvjax.models.graph import GraphSpec, LayerSpec
+from mfvjax.network.caffe import from_graph
+from mfvjax.objective import stack_objectives, unit_objective
+from mfvjax.preprocess import Preprocessing
+from mfvjax.priors.jitter import margin_mask
+from mfvjax.schedule import Phase
+
+torch = pytest.importorskip("torch", reason="torch is not installed: no peers to compare with")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+
+SIZE = 30
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Torch's threads spin while they wait, which takes minutes on a machine with other work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+LAYERS = [
+    ("conv1", ops.Convolution(8, (5, 5), (2, 2)), ["data"], "conv1"),
+    ("relu1", ops.ReLU(), ["conv1"], "conv1"),
+    ("pool1", ops.Pooling("max", (3, 3), (2, 2)), ["conv1"], "pool1"),
+    ("norm1", ops.LRN(5, 1e-2, 0.75), ["pool1"], "norm1"),
+    ("conv2", ops.Convolution(8, (3, 3), pad=(1, 1), groups=2), ["norm1"], "conv2"),
+    ("slope2", ops.ReLU(0.1), ["conv2"], "conv2"),
+    ("both", ops.Concat(), ["norm1", "conv2"], "both"),
+    ("pool2", ops.Pooling("average", (3, 3), (2, 2), (1, 1)), ["both"], "pool2"),
+    ("norm2", ops.LRN(3, 1e-2, 0.5), ["pool2"], "norm2"),
+    ("fc3", ops.InnerProduct(12), ["norm2"], "fc3"),
+    ("drop3", ops.Identity(), ["fc3"], "fc3"),
+    ("fc4", ops.InnerProduct(7), ["fc3"], "fc4"),
+    ("prob", ops.Softmax(), ["fc4"], "prob"),
+]
+
+
+def graph(layers=LAYERS):
+    made = (LayerSpec(name, op, tuple(inputs), (out,)) for name, op, inputs, out in layers)
+    return GraphSpec("small", "data", (SIZE, SIZE, 3), tuple(made))
+
+
+@pytest.fixture(scope="module")
+def network():
+    spec = graph()
+    return from_graph(
+        spec,
+        random_arrays(spec),
+        architecture="caffe_graph",
+        name="small",
+        preprocessing=Preprocessing((SIZE, SIZE), "BGR", (104.0, 117.0, 123.0), 0.02),
+        logits_layer="fc4",
+    )
+
+
+@pytest.fixture(scope="module")
+def windows():
+    rng = np.random.default_rng(1)
+    coarse = rng.uniform(40, 210, (3, 6, 6, 3)).repeat(5, 1).repeat(5, 2)
+    return np.clip(coarse + rng.normal(0, 6, coarse.shape), 0, 255).astype(np.float32)
+
+
+def test_the_torch_network_is_the_same_network(network, windows):
+    from benchmarks.torch_network import TorchNetwork
+
+    ours = network.read(network.params, jnp.asarray(windows))
+    theirs = TorchNetwork(network, stop_at="prob")(torch.from_numpy(windows).permute(0, 3, 1, 2))
+    assert set(ours) <= set(theirs)
+    for name, activation in ours.items():
+        np.testing.assert_allclose(
+            np.moveaxis(theirs[name].numpy(), 1, -1), activation, rtol=1e-4, atol=1e-5
+        )
+
+
+def test_the_torch_network_computes_nothing_beyond_what_is_asked(network, windows):
+    from benchmarks.torch_network import TorchNetwork
+
+    planes = torch.from_numpy(windows).permute(0, 3, 1, 2)
+    assert "prob" not in TorchNetwork(network)(planes)
+
+
+@pytest.mark.parametrize(
+    "op", [ops.TanH(), ops.Concat(-2), ops.LRN(3, within_channel=True), ops.Softmax(-2)]
+)
+def test_layers_without_a_counterpart_are_refused(op):
+    from benchmarks.torch_network import TorchNetwork
+
+    spec = graph([("odd", op, ["data"], "odd")])
+    made = from_graph(
+        spec,
+        {},
+        architecture="caffe_graph",
+        name="odd",
+        preprocessing=Preprocessing((SIZE, SIZE)),
+        logits_layer="odd",
+    )
+    with pytest.raises(ValueError, match=r"layer 'odd' \(.*\) has no counterpart in torch"):
+        TorchNetwork(made)
+
+
+def test_networks_without_a_graph_and_unknown_layers_are_refused(network):
+    from benchmarks.torch_network import TorchNetwork
+
+    own = types.SimpleNamespace(name="own", forward=lambda params, net_input: {})
+    with pytest.raises(ValueError, match="network 'own' is not made from a graph"):
+        TorchNetwork(own)
+    with pytest.raises(ValueError, match="has no layer 'fc9'"):
+        TorchNetwork(network, stop_at="fc9")
+
+
+UNITS = [0, 3, 6]
+VALUES = StepValues(step_size=2.0, fidelity=0.3, margin_px=4)
+
+
+def our_step(network, windows, **tv):
+    options = StepOptions(network.input_size, **tv)
+    optimizer = normalize_by_mean_absolute()
+    readouts = stack_objectives([unit_objective(f"fc4:{i}") for i in UNITS], network.layers)
+    windows = jnp.asarray(windows)
+    result = ascend(
+        network.read,
+        network.params,
+        readouts,
+        windows,
+        jax.vmap(optimizer.init)(windows),
+        options=options,
+        optimizer=optimizer,
+        step_size=VALUES.step_size,
+        fidelity=VALUES.fidelity,
+        mask=margin_mask(options.window_size, VALUES.margin_px),
+    )
+    return np.asarray(result.windows)
+
+
+def test_a_sequential_step_is_ours(network, windows):
+    pytest.importorskip("skimage", reason="scikit-image is not installed: no sequential peer")
+    from benchmarks.sequential import Sequential
+
+    peer = Sequential(network)
+    theirs = [peer.step(w, u, VALUES) for w, u in zip(windows, UNITS, strict=True)]
+    ours = our_step(network, windows, tv_rule="scikit-image", num_sweeps=100)
+    # Other orders of the pixels within a sweep, one limit: apart by what the sweeps leave undone.
+    assert np.sqrt(np.mean((np.stack(theirs) - ours) ** 2)) < 0.02
+
+
+# The same sweeps to rounding; Chambolle-Pock's share only their limit with ours.
+@pytest.mark.parametrize(
+    ("method", "tv", "atol"),
+    [
+        ("scikit-image", {"tv_rule": "scikit-image", "num_sweeps": 12}, 1e-3),
+        ("red-black", {"tv_rule": "isotropic", "num_sweeps": 12}, 1e-3),
+        ("chambolle-pock", {"tv_rule": "isotropic", "num_sweeps": 600}, 0.05),
+    ],
+)
+def test_a_batched_step_is_ours(network, windows, method, tv, atol):
+    from benchmarks.batched_torch import BatchedTorch
+
+    peer = BatchedTorch(network, method=method, compiled=False)
+    phase = Phase(num_steps=1, step_size=1.0, fidelity=1.0, num_sweeps=tv["num_sweeps"])
+    theirs = peer.step(peer.to_device(windows), torch.tensor(UNITS), VALUES, phase)
+    ours = our_step(network, windows, **tv)
+    np.testing.assert_allclose(theirs.permute(0, 2, 3, 1).numpy(), ours, atol=atol)
+    assert np.abs(ours - windows).max() > 1  # the step did something
