@@ -3,11 +3,12 @@
     python -m benchmarks.facet_recall [--steps 1.0] [--ways held,free,...] [--facets auto]
 
 For every painted class with more than one facet, facets are found in the bundled network's codes
-and visualized. Ways: `held`, the default preset with the holding term; `free`, the same without it
-(the paper's objective); `release`, the authors' schedule as they ran it, without it; `noise`, the
-default with the holding term but started from noise; `noise-free`, from noise without it. Per way:
-facet recall (chance is one over the number of facets), margin, distance of colors to the facet's
-real images, activation as a fraction of the real images' largest.
+and visualized. Ways: `held`, the default for its size with the holding term; `free`, the same
+without it (the paper's objective); `mean-image`, the authors' numbers with it; `release`, the
+authors' schedule as they ran it, without it; `noise`, the default with the term but started from
+noise; `noise-free`, from noise without it. Per way: facet recall (chance is one over the number of
+facets), margin, distance of colors to the facet's real images, and activation as a fraction of the
+real images' largest.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from mfvjax.presets import preset
 class Way:
     """How facets are visualized."""
 
-    schedule: str = "mean-image"
+    schedule: str = "small-image"
     hold: float = 1.0
     from_noise: bool = False
 
@@ -46,6 +47,7 @@ class Way:
 WAYS = {
     "held": Way(),
     "free": Way(hold=0.0),
+    "mean-image": Way("mean-image"),
     "release": Way("release-mean-image", hold=0.0),
     "noise": Way(from_noise=True),
     "noise-free": Way(hold=0.0, from_noise=True),

@@ -9,7 +9,7 @@ SMALL_JOB = {
     "images": "facetworld:pool table",
     "unit": "fc8:2",
     "num_facets": 2,
-    "step_fraction": 0.05,
+    "step_fraction": 0.25,
 }
 
 

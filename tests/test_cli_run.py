@@ -51,7 +51,7 @@ def asked(monkeypatch):
     return calls
 
 
-SMALL = ["-u", SMALL_JOB["unit"], "-k", "2", "--steps", "0.05"]
+SMALL = ["-u", SMALL_JOB["unit"], "-k", "2", "--steps", "0.25"]
 
 
 def test_the_whole_job_leaves_a_run_and_a_page(run, tmp_path):
@@ -80,7 +80,7 @@ def test_the_steps_alone_give_what_the_job_gives(run, tmp_path):
     assert "2 facets of 80 images" in out
     assert Facets.load(file).num_facets == 2
     folder = tmp_path / "shown"
-    assert run("visualize", file, "--steps", "0.05", "--out", folder, "-q")[0] == 0
+    assert run("visualize", file, "--steps", "0.25", "--out", folder, "-q")[0] == 0
     np.testing.assert_array_equal(load_run(folder).shown.images, small_run().shown.images)
     assert run("facets", file, "-u", "fc8:2", "-k", "3", "--seed", "4", "--json")[0] == 0
     assert Facets.load(file).num_facets == 3

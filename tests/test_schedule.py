@@ -11,6 +11,8 @@ from mfvjax.presets import (
     PRESETS,
     RELEASE_CENTER_BIASED,
     RELEASE_MEAN_IMAGE,
+    SMALL_IMAGE,
+    default_schedule,
     preset,
 )
 from mfvjax.schedule import Phase, Ramp, Schedule, constant
@@ -104,6 +106,17 @@ def test_margins_follow_the_input_size():
     assert [p.margin_px for p in adapted.phases] == [0, 0, 21, 0]
     assert RELEASE_MEAN_IMAGE.for_input((227, 227)) == RELEASE_MEAN_IMAGE
     assert adapted.for_input((227, 300)).phases[2].margin_px == 50
+
+
+def test_small_images_get_their_own_schedule():
+    assert default_schedule((96, 300)) is SMALL_IMAGE
+    assert default_schedule((227, 227)) is default_schedule((160, 160)) is MEAN_IMAGE
+    assert SMALL_IMAGE.num_steps == 74
+    # Fidelity in proportion to 1 / size: the same share of a square's contrast is taken.
+    for small, large in zip(SMALL_IMAGE.phases[1:], MEAN_IMAGE.phases[1:], strict=True):
+        assert small.fidelity.start / large.fidelity.start == pytest.approx(227 / 96, rel=0.02)
+        assert small.fidelity.end / large.fidelity.end == pytest.approx(227 / 96, rel=0.02)
+        assert small.step_size.start / large.step_size.start == pytest.approx(0.7)
 
 
 def test_margins_of_a_schedule_without_a_design_size_stay():

@@ -52,8 +52,12 @@ CodeLayer: TypeAlias = Annotated[
     typer.Option("--code-layer", help="Layer whose activations are the codes; fc7 for fc8."),
 ]
 ScheduleOption: TypeAlias = Annotated[
-    str,
-    typer.Option("--schedule", help="mean-image, release-mean-image, release-center-biased, ..."),
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--schedule",
+        help="mean-image, small-image, release-mean-image, release-center-biased or "
+        "paper-center-biased; by default mean-image, or small-image where the input is small.",
+    ),
 ]
 Steps: TypeAlias = Annotated[
     float, typer.Option("--steps", help="Fraction of the schedule's steps to take, up to 1.")

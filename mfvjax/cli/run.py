@@ -15,7 +15,7 @@ def command(
     top: o.Top = None,
     mean_images: o.MeanImages = o.DEFAULT_MEAN_IMAGES,
     code_layer: o.CodeLayer = None,
-    schedule: o.ScheduleOption = "mean-image",
+    schedule: o.ScheduleOption = None,
     steps: o.Steps = 1.0,
     hold: o.Hold = o.DEFAULT_HOLD,
     seed: o.Seed = 0,

@@ -14,7 +14,7 @@ def command(
     facets: Annotated[pathlib.Path, typer.Argument(help="A file that `mfvjax facets` wrote.")],
     network: o.Network = "compact",
     images: o.Images = None,
-    schedule: o.ScheduleOption = "mean-image",
+    schedule: o.ScheduleOption = None,
     steps: o.Steps = 1.0,
     hold: o.Hold = o.DEFAULT_HOLD,
     seed: o.Seed = 0,

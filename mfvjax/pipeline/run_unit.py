@@ -17,7 +17,7 @@ from mfvjax.pipeline.provenance import Stopwatch
 from mfvjax.pipeline.scoring import score
 from mfvjax.pipeline.sources import Imageish, open_network, open_source, written_down
 from mfvjax.pipeline.targets import plan_ascent
-from mfvjax.presets import preset
+from mfvjax.presets import default_schedule, preset
 from mfvjax.run import Run
 from mfvjax.schedule import Schedule
 from mfvjax.types import Unit
@@ -33,7 +33,7 @@ def run_unit(
     *,
     unit: Unit | str,
     num_facets: int | Literal["auto"] = 10,
-    schedule: Schedule | str = "mean-image",
+    schedule: Schedule | str | None = None,
     step_fraction: float = 1.0,
     hold: float = DEFAULT_HOLD,
     seed: int = 0,
@@ -55,7 +55,8 @@ def run_unit(
         taken.
       unit: ``"fc8:945"``, ``"conv4:12"``.
       num_facets: k, or "auto".
-      schedule: a `Schedule`, or the name of a preset.
+      schedule: a `Schedule`, or the name of a preset; if ``None``, the one that suits the size of
+        what is shown, see `mfvjax.presets.default_schedule`.
       step_fraction: of the schedule's steps that are taken in each phase, in (0, 1].
       hold: weight of the term that holds each code near its facet; 0 for the paper's objective;
         see `mfvjax.pipeline.targets.plan_ascent`.
@@ -106,7 +107,7 @@ def run_facets(
     images: Imageish,
     facets: Facets,
     *,
-    schedule: Schedule | str = "mean-image",
+    schedule: Schedule | str | None = None,
     step_fraction: float = 1.0,
     hold: float = DEFAULT_HOLD,
     seed: int = 0,
@@ -118,8 +119,11 @@ def run_facets(
     """
     watch = Stopwatch()
     source = open_source(images, network=network)
-    schedule = preset(schedule) if isinstance(schedule, str) else schedule
     plan = plan_ascent(network, facets, hold=hold, seed=seed)
+    if schedule is None:
+        schedule = default_schedule(plan.starts.shape[1:3])
+    elif isinstance(schedule, str):
+        schedule = preset(schedule)
     with watch("reading images"):
         pictures = read_pictures(network, source, facets)
     with watch("ascent"):
