@@ -6,7 +6,9 @@ their medians within one run; absolute times are reported beside the ratios, not
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import importlib
 import importlib.metadata
 import json
 import os
@@ -14,11 +16,22 @@ import pathlib
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 RESULTS = pathlib.Path(__file__).parent / "results"
-_PACKAGES = ("mfvjax", "jax", "jaxlib", "flax", "numpy", "scikit-learn", "scikit-image", "torch")
+PACKAGES = (
+    "mfvjax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "numpy",
+    "scikit-learn",
+    "scikit-image",
+    "torch",
+    "openTSNE",
+    "opencv-python-headless",
+)
 
 
 def interleaved(
@@ -49,6 +62,18 @@ def medians(seconds: Mapping[str, list[float]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
+def missing(package: str) -> str | None:
+    """``None`` if `package` can be imported, otherwise what a table says in its place."""
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        return f"no {_DISTRIBUTIONS.get(package, package)}"
+    return None
+
+
+_DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn", "cv2": "OpenCV"}
+
+
 def header() -> dict[str, Any]:
     """Date, machine, versions: what a figure means nothing without."""
     import jax
@@ -57,10 +82,10 @@ def header() -> dict[str, Any]:
     return {
         "date": datetime.date.today().isoformat(),
         "device": f"{len(jax.devices())} x {device.device_kind}",
+        "processor": _processor(),
         "cores": os.cpu_count(),
-        "machine": platform.machine(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
     }
 
 
@@ -71,9 +96,50 @@ def _version(package: str) -> str | None:
         return None
 
 
-def write(name: str, results: dict[str, Any]) -> pathlib.Path:
+def _processor() -> str:
+    info = pathlib.Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def write(
+    name: str,
+    results: Mapping[str, Any],
+    *,
+    head: Mapping[str, Any] | None = None,
+    folder: pathlib.Path = RESULTS,
+) -> pathlib.Path:
     """Writes `results` under a `header` to ``benchmarks/results/NAME.json``."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"header": header(), **results}, indent=1) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({"header": head or header(), **results}, indent=1) + "\n")
     return path
+
+
+@contextlib.contextmanager
+def watch_others() -> Iterator[dict[str, float]]:
+    """Measures what other processes took of the processor meanwhile.
+
+    Yields a dict that holds ``"others"``, in cores, afterwards; nothing where the system does not
+    tell.
+    """
+    found: dict[str, float] = {}
+    before, started = _busy(), time.perf_counter()
+    yield found
+    after, seconds = _busy(), time.perf_counter() - started
+    if before is not None and after is not None:
+        others = (after[0] - before[0]) - (after[1] - before[1])
+        found["others"] = round(max(others, 0) / seconds, 2)
+
+
+def _busy() -> tuple[float, float] | None:
+    """Seconds that all cores worked so far, and those of them for us."""
+    stat = pathlib.Path("/proc/stat")
+    if not stat.exists():
+        return None
+    user, nice, system = (int(field) for field in stat.read_text().split()[1:4])
+    own = sum(os.times()[:4])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK"), own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -72,12 +72,16 @@ class Candidate(Protocol):
 def run_schedule(
     candidate: Candidate, work: Workload, *, seed: int = 0
 ) -> tuple[np.ndarray, list[float]]:
-    """The final canvases, and the seconds that each phase took, the zoom before it included."""
+    """The final canvases, and the seconds that each phase took, without the zoom before it.
+
+    The zoom, once or twice in a whole run, is SciPy's for all.
+    """
     canvases, seconds = work.starts, []
     sizes = work.schedule.canvas_sizes(work.network.input_size)
     for number, (phase, size) in enumerate(zip(work.schedule.phases, sizes, strict=True)):
+        canvases = zoom(canvases, size)
         started = time.perf_counter()
-        canvases = candidate.run_phase(zoom(canvases, size), work.units, phase, seed + number)
+        canvases = candidate.run_phase(canvases, work.units, phase, seed + number)
         seconds.append(time.perf_counter() - started)
     return canvases, seconds
 
@@ -118,6 +122,3 @@ def steps_of(phase: Phase) -> list[StepValues]:
         StepValues(float(size), float(weight), phase.margin_px)
         for size, weight in zip(sizes, weights, strict=True)
     ]
-
-
-StepFn = Callable[[np.ndarray, Sequence[int], StepValues, Phase], np.ndarray]

@@ -1,0 +1,1 @@
+"""The parts of the benchmarks: each module measures one thing and returns its tables."""
