@@ -167,11 +167,11 @@ def counting(network):
     return dataclasses.replace(network, forward=forward), traces
 
 
-def test_one_compilation_per_canvas_size():
+def test_one_compilation_for_all_canvas_sizes():
     network, traces = counting(NETWORK)
     run("fc:0", starts_of(2), network=network)
-    # Two canvas sizes, and the reading of the final image.
-    assert len(traces) == 3
+    # All canvas sizes, and the reading of the final image.
+    assert len(traces) == 2
     other = Schedule(
         "other",
         (
@@ -180,7 +180,7 @@ def test_one_compilation_per_canvas_size():
         ),
     )
     run(["fc:5", "fc:6"], starts_of(2, 9), key=77, network=network, schedule=other)
-    assert len(traces) == 3
+    assert len(traces) == 2
 
 
 def test_thirty_facets_of_three_units_compile_once():
@@ -255,13 +255,14 @@ def test_an_interruption_comes_through():
 def test_a_failing_facet_stops_alone():
     starts = starts_of(3)
 
-    net_starts = NETWORK.preprocessing.to_net_input(jnp.asarray(starts))
+    second = NETWORK.preprocessing.to_net_input(jnp.asarray(starts))[1:2]
 
     def forward(params, net_input):
         out = dict(NETWORK.forward(params, net_input))
-        # The second facet's activations are NaN once its image has moved by about 16 grey levels.
-        distance = jnp.max(jnp.abs(net_input - net_starts), axis=(1, 2, 3))
-        spoiled = (distance > 0.25) & jnp.asarray([False, True, False])
+        # The second facet's activations are NaN once its image has moved by about 16 grey levels;
+        # the others are far from its start.
+        moved = jnp.abs(net_input - second)
+        spoiled = (jnp.max(moved, axis=(1, 2, 3)) > 0.25) & (jnp.mean(moved, axis=(1, 2, 3)) < 0.1)
         return {**out, "fc": jnp.where(spoiled[:, None], jnp.nan, out["fc"])}
 
     network = dataclasses.replace(NETWORK, forward=forward)

@@ -142,7 +142,8 @@ class _Run:
         """The network as a compiled program knows it."""
         return Reader(self.network.forward, self.network.preprocessing)
 
-    def spec(self, phase: Phase) -> ProgramSpec:
+    def spec(self, phase: Phase, room: tuple[int, int]) -> ProgramSpec:
+        """The program of `phase`, for canvases up to `room`."""
         black = jnp.zeros((1, 1, 1, 3), jnp.float32)
         fill = np.asarray(self.network.preprocessing.to_images(black)).reshape(3)
         options = StepOptions(
@@ -155,25 +156,26 @@ class _Run:
             region=self.region,
             fill=(float(fill[0]), float(fill[1]), float(fill[2])),
         )
-        return ProgramSpec(Loop(self.reader, self.optimizer, options), self.devices)
+        return ProgramSpec(Loop(self.reader, self.optimizer, options), self.devices, room)
 
     def __call__(
         self, starts: np.ndarray, readouts: Readouts, keys: Keys, report: Progress
     ) -> dict[str, Any]:
         """Runs all phases for one batch; its size divides by the number of devices."""
         num_facets = len(starts)
-        spec = self.spec(self.schedule.phases[0])
+        sizes = self.schedule.canvas_sizes((starts.shape[1], starts.shape[2]))
+        room = max(sizes)  # no canvas shrinks, so that one program takes them all
+        spec = self.spec(self.schedule.phases[0], room)
         facets = spec.sharding(by_facet=True)
         params = jax.device_put(self.network.params, spec.sharding(by_facet=False))
         readouts, keys = jax.device_put((readouts, keys), facets)
         state = init_state(self.optimizer, jnp.asarray(starts, jnp.float32))
         log = Log(num_facets, self.schedule.num_steps, self.snapshot_every)
 
-        sizes = self.schedule.canvas_sizes((starts.shape[1], starts.shape[2]))
         for number, (phase, size) in enumerate(zip(self.schedule.phases, sizes, strict=True)):
             if number:
                 state = next_phase(self.optimizer, state, _zoomed(state.canvases, size))
-            spec = self.spec(phase)
+            spec = self.spec(phase, room)
             state = jax.device_put(state, facets)
             program = program_for(spec, state, params, readouts, keys)
             for first, count in log.chunks(phase):
@@ -268,7 +270,7 @@ def _choose_batch_size(
         raise ValueError(f"batch_size={batch_size} must be at least 1")
     sizes = run.schedule.canvas_sizes((canvases.shape[1], canvases.shape[2]))
     largest = max(range(len(sizes)), key=lambda i: sizes[i])
-    spec = run.spec(run.schedule.phases[largest])
+    spec = run.spec(run.schedule.phases[largest], sizes[largest])
 
     def bytes_needed(count: int) -> int:
         def shape(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Int8, Int32
 
 from mfvjax.ascent.step import RUNNING, ReadFn, StepOptions, ascend
 from mfvjax.objective import Readouts
-from mfvjax.priors.jitter import crop, crop_offset, margin_mask, paste
+from mfvjax.priors.jitter import crop, margin_mask, offset_within, paste
 from mfvjax.schedule import Phase
 from mfvjax.types import Images, Key, Keys, Params
 
@@ -97,16 +97,19 @@ def run_chunk(
     values: StepValues,
     first_step: Int[Array, ""],
     count: Int[Array, ""],
+    canvas_size: Int[Array, 2],
 ) -> tuple[State, Float[Array, "steps batch"]]:
-    """Takes `count` steps; step i of a whole run draws its crop from ``fold_in(key, i)``."""
-    _, height, width, _ = state.canvases.shape
+    """Takes `count` steps; step i of a whole run draws its crop from ``fold_in(key, i)``.
+
+    Crops come from the first ``canvas_size`` rows and columns of the canvases; what lies beyond is
+    neither read nor written.
+    """
+    free = canvas_size - jnp.asarray(loop.options.window_size, jnp.int32)
 
     def body(i: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
         state, trace = carry
         now = jax.tree.map(lambda v: v[i], values)
-        draw = functools.partial(
-            _draw_offset, now=now, canvas_size=(height, width), window_size=loop.options.window_size
-        )
+        draw = functools.partial(_draw_offset, now=now, free=free)
         offsets = jax.vmap(draw)(jax.vmap(lambda k: jax.random.fold_in(k, first_step + i))(keys))
         new, activations = _step(loop, state, params, readouts, offsets, now)
         newly = (new.status != RUNNING) & (state.status == RUNNING)
@@ -118,12 +121,9 @@ def run_chunk(
     return jax.lax.fori_loop(0, count, body, (state, trace))
 
 
-def _draw_offset(
-    key: Key, *, now: StepValues, canvas_size: tuple[int, int], window_size: tuple[int, int]
-) -> Int[Array, 2]:
-    draw = functools.partial(crop_offset, key, canvas_size=canvas_size, window_size=window_size)
-    uniform = draw(jitter="uniform")
-    return jnp.where(now.uniform, uniform, draw(jitter="center", offset_std=now.offset_std))
+def _draw_offset(key: Key, *, now: StepValues, free: Int[Array, 2]) -> Int[Array, 2]:
+    uniform = offset_within(key, free, jitter="uniform")
+    return jnp.where(now.uniform, uniform, offset_within(key, free, offset_std=now.offset_std))
 
 
 def _step(

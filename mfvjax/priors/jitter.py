@@ -52,15 +52,21 @@ def crop_offset(
             f"window_size {tuple(window_size)} does not fit into canvas_size {tuple(canvas_size)}; "
             "the crop may at most be as large as the canvas"
         )
-    limit = jnp.asarray(free, jnp.int32)
+    return offset_within(key, jnp.asarray(free, jnp.int32), offset_std=offset_std, jitter=jitter)
+
+
+def offset_within(
+    key: Key, free: Int[Array, 2], *, offset_std: ArrayLike = 0.3, jitter: Jitter = "center"
+) -> Int[Array, 2]:
+    """`crop_offset` of a canvas that is `free` pixels larger than the window; may be traced."""
     if jitter == "uniform":
-        return jax.random.randint(key, (2,), 0, limit + 1, jnp.int32)
+        return jax.random.randint(key, (2,), 0, free + 1, jnp.int32)
     if jitter != "center":
         raise ValueError(f"jitter {jitter!r} is unknown; it is 'center' or 'uniform'")
-    span = limit.astype(jnp.float32)
+    span = free.astype(jnp.float32)
     std = jnp.broadcast_to(jnp.asarray(offset_std, jnp.float32), (2,))
     draw = span / 2 + span * std * jax.random.normal(key, (2,))
-    return jnp.clip(draw.astype(jnp.int32), 0, limit)
+    return jnp.clip(draw.astype(jnp.int32), 0, free)
 
 
 def crop(
