@@ -52,6 +52,8 @@ def crop_offset(
             f"window_size {tuple(window_size)} does not fit into canvas_size {tuple(canvas_size)}; "
             "the crop may at most be as large as the canvas"
         )
+    if jitter not in ("center", "uniform"):
+        raise ValueError(f"jitter {jitter!r} is unknown; it is 'center' or 'uniform'")
     return offset_within(key, jnp.asarray(free, jnp.int32), offset_std=offset_std, jitter=jitter)
 
 
@@ -61,8 +63,6 @@ def offset_within(
     """`crop_offset` of a canvas that is `free` pixels larger than the window; may be traced."""
     if jitter == "uniform":
         return jax.random.randint(key, (2,), 0, free + 1, jnp.int32)
-    if jitter != "center":
-        raise ValueError(f"jitter {jitter!r} is unknown; it is 'center' or 'uniform'")
     span = free.astype(jnp.float32)
     std = jnp.broadcast_to(jnp.asarray(offset_std, jnp.float32), (2,))
     draw = span / 2 + span * std * jax.random.normal(key, (2,))

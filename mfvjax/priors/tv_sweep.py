@@ -27,7 +27,7 @@ Rule: TypeAlias = Literal["isotropic", "anisotropic", "scikit-image"]
 RELEASE: Rule = "scikit-image"
 
 # Over-relaxation of the auxiliary variables saves sweeps; 1 would be the plain method.
-_RELAXATION = 1.5
+RELAXATION = 1.5
 
 
 class Cells(NamedTuple):
@@ -145,7 +145,7 @@ class SplitBregman:
         self, color: int, own: Cells, other: Cells, where: Bool[Array, "n 1 window"] | None = None
     ) -> Cells:
         """Moves the auxiliary variables of `color` after u, over-relaxed."""
-        tx, ty = self._moved_t(color, own, other, _RELAXATION, where)
+        tx, ty = self._moved_t(color, own, other, RELAXATION, where)
         return self.with_multipliers(own._replace(tx=tx, ty=ty), where)
 
     def with_multipliers(self, own: Cells, where: Bool[Array, "n 1 window"] | None = None) -> Cells:
