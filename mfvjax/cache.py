@@ -1,4 +1,4 @@
-"""Where fetched networks live on the user's disk."""
+"""Where fetched networks and compiled programs live on the user's disk."""
 
 import os
 import pathlib

@@ -2,11 +2,19 @@
 
 import os
 import pathlib
+import shutil
+import tempfile
 
 # Before JAX is imported: tests of sharding see eight devices on any machine.
 if os.environ.setdefault("JAX_PLATFORMS", "cpu") == "cpu":
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=8".strip()
+
+# Compiled programs are shared by the test processes of one run, and by no other run.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="mfvjax-tests-")
+    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)  # with a size, files are locked
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 import hypothesis
 import jax
@@ -22,6 +30,13 @@ hypothesis.settings.load_profile("compiling")
 DATA_DIR = pathlib.Path(
     os.environ.get("MFVJAX_TEST_DATA", pathlib.Path(__file__).parents[1] / ".." / "shared")
 ).resolve()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Removes the compiled programs once all test processes are done."""
+    folder = pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    if not hasattr(config, "workerinput") and folder.name.startswith("mfvjax-tests-"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

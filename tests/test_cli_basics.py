@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -49,6 +50,26 @@ def weights(caffe_files, tmp_path_factory):
     file = tmp_path_factory.mktemp("weights") / "small.safetensors"
     convert(*caffe_files, file)
     return file
+
+
+def test_compiled_programs_are_kept_for_the_next_command(monkeypatch, tmp_path):
+    monkeypatch.setenv("MFVJAX_CACHE", str(tmp_path))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_MAX_SIZE", raising=False)
+    script = (
+        "import mfvjax.cli; mfvjax.cli.keep_compiled_programs()\n"
+        "import jax, pathlib, sys\n"
+        "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
+        "jax.jit(lambda x: x @ x)(jax.numpy.ones((2, 2)))\n"
+        "print(jax.config.jax_compilation_cache_max_size)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"{2**30}\n"), done.stderr
+    assert list((tmp_path / "compiled").glob("jit__lambda*"))
+
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "my own")
+    mfvjax.cli.keep_compiled_programs()
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "my own"
 
 
 def in_a_process(*arguments, **options):

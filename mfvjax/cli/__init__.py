@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import pkgutil
 import sys
@@ -18,6 +19,8 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+
+from mfvjax.cache import cache_dir
 
 EXPECTED = (ValueError, OSError, RuntimeError, ImportError)
 """Failures told in one line; anything else is a bug and shows where it happened."""
@@ -50,6 +53,7 @@ def main() -> None:
     With ``MFVJAX_TRACEBACK`` set, a failure also shows where it happened.
     """
     warnings.showwarning = _warnings_once()
+    keep_compiled_programs()
     try:
         make_app()(prog_name="mfvjax")
     except BrokenPipeError:  # the reader of our output has seen enough
@@ -61,6 +65,19 @@ def main() -> None:
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"mfvjax: error: {message}", file=sys.stderr)
         sys.exit(1)
+
+
+def keep_compiled_programs() -> None:
+    """Has JAX keep compiled programs in the user's cache folder, for the next command to use.
+
+    JAX reads these variables when it is first imported; a folder that the user has set stays.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache_dir() / "compiled")
+        if importlib.util.find_spec("filelock"):
+            # With a size, entries are locked and the least recently used leave first.
+            os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 
 def _warnings_once() -> Callable[..., None]:
