@@ -30,6 +30,7 @@ from mfvjax.facets.result import Facets
 from mfvjax.network import Network
 from mfvjax.objective import Objective
 from mfvjax.pipeline import plan_ascent
+from mfvjax.pipeline.run_unit import DEFAULT_HOLD
 from mfvjax.pipeline.scoring import center_crops
 from mfvjax.pipeline.sources import PaintedSource
 from mfvjax.presets import preset
@@ -40,7 +41,7 @@ class Way:
     """How facets are visualized."""
 
     schedule: str = "small-image"
-    hold: float = 1.0
+    hold: float = DEFAULT_HOLD
     from_noise: bool = False
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Optional, TypeAlias
 import typer
 
 # As mfvjax.pipeline.run_unit.DEFAULT_HOLD, which is not imported: --help must stay fast.
-DEFAULT_HOLD = 1.0
+DEFAULT_HOLD = 5.0
 # As in mfvjax.facets.discover.discover_facets; the paper's.
 DEFAULT_MEAN_IMAGES = 15
 
