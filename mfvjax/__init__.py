@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mfvjax.ascent import Visualization as Visualization
     from mfvjax.ascent import visualize as visualize
+    from mfvjax.atlas import build_atlas as build_atlas
+    from mfvjax.atlas import merge_atlas as merge_atlas
     from mfvjax.facets.discover import Facets as Facets
     from mfvjax.facets.discover import discover_facets as discover_facets
     from mfvjax.network import Network as Network
@@ -41,8 +43,10 @@ _HOMES = {
     "Schedule": "mfvjax.schedule",
     "Unit": "mfvjax.types",
     "Visualization": "mfvjax.ascent",
+    "build_atlas": "mfvjax.atlas",
     "discover_facets": "mfvjax.facets.discover",
     "load_run": "mfvjax.store",
+    "merge_atlas": "mfvjax.atlas",
     "preset": "mfvjax.presets",
     "run_unit": "mfvjax.pipeline",
     "save_run": "mfvjax.store",

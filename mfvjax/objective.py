@@ -55,6 +55,7 @@ class FacetTerm:
       temperature: above 0, in squared units of the codes.
       where: as `Term`.
       weight: factor of the term.
+      slots: room for so many facets at least, so that terms of fewer share a compiled program.
     """
 
     layer: str
@@ -63,6 +64,7 @@ class FacetTerm:
     temperature: float
     where: Where = "center"
     weight: float = 1.0
+    slots: int = 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -175,7 +177,7 @@ def _readout(terms: list[list[Term]], info: LayerInfo) -> Readout:
 
 
 def _facet_readout(terms: list[FacetTerm | None], info: LayerInfo) -> FacetReadout:
-    count = max(len(term.centroids) for term in terms if term is not None)
+    count = max(max(len(term.centroids), term.slots) for term in terms if term is not None)
     places = int(np.prod(info.shape[:-1], dtype=int))
     positions = np.zeros((len(terms), places), np.float32)
     centroids = np.zeros((len(terms), count, info.num_units), np.float32)

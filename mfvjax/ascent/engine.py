@@ -28,7 +28,7 @@ from mfvjax.ascent.memory import device_memory_bytes, fitting_batch_size
 from mfvjax.ascent.program import ProgramSpec, local_devices, program_for
 from mfvjax.ascent.result import Visualization, warn_of_stopped
 from mfvjax.ascent.step import Reader, StepOptions, normalize_by_mean_absolute, place
-from mfvjax.objective import Readouts, read_objectives, stack_objectives
+from mfvjax.objective import Objective, Readouts, read_objectives, stack_objectives
 from mfvjax.priors.resample import spline_zoom
 from mfvjax.schedule import Phase, Schedule
 from mfvjax.types import Images, Keys, PixelBox
@@ -124,6 +124,42 @@ def visualize(
     result = Visualization.concatenate(parts)
     warn_of_stopped(result)
     return result
+
+
+def facets_that_fit(
+    network: Network,
+    objective: Objective,
+    *,
+    schedule: Schedule,
+    wanted: int,
+    region: PixelBox | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    memory_limit_bytes: int | None = None,
+) -> int:
+    """How many facets one device takes in a batch: at most `wanted`, as many as its memory holds.
+
+    Asks the compiled program of the largest canvas, which `visualize` then uses.
+
+    Args:
+      network: as `visualize`.
+      objective: one like those that will be maximized.
+      schedule: as `visualize`.
+      wanted: facets per device.
+      region: as `visualize`.
+      devices: as `visualize`.
+      memory_limit_bytes: per device; default: the device's own limit.
+
+    Raises:
+      MemoryError: not even one facet fits.
+    """
+    chosen = local_devices(devices)
+    window_size = network.input_size if region is None else region.size
+    run = _Run(network, schedule.for_input(window_size), region, DEFAULT_OPTIMIZER, chosen, None)
+    count = wanted * len(chosen)
+    starts = np.broadcast_to(np.float32(0), (count, *window_size, 3))
+    readouts = stack_objectives([objective], network.layers)
+    size = _choose_batch_size(run, starts, readouts, facet_keys(0, 1), None, memory_limit_bytes)
+    return size // len(chosen)
 
 
 @dataclasses.dataclass(frozen=True)

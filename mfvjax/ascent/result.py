@@ -70,6 +70,17 @@ class Visualization:
         """Number of steps taken when each phase ended."""
         return tuple(int(n) for n in np.cumsum([p.num_steps for p in self.schedule.phases]))
 
+    def take(self, rows: slice) -> Visualization:
+        """Some of the facets, in order."""
+        arrays = ("images", "activations", "final_activations", "top_classes", "top_scores")
+        return dataclasses.replace(
+            self,
+            labels=self.labels[rows],
+            phase_images=tuple(images[rows] for images in self.phase_images),
+            snapshots={step: images[rows] for step, images in self.snapshots.items()},
+            **{name: getattr(self, name)[rows] for name in (*arrays, "stopped_at", "status")},
+        )
+
     @classmethod
     def concatenate(cls, parts: list[Visualization]) -> Visualization:
         """Facets of several runs of the same schedule, in order."""

@@ -1,7 +1,8 @@
 """The command line: ``mfvjax COMMAND``.
 
 Every module of this package is a command of its name, and its function ``command`` is what runs;
-modules that start with an underscore are helpers. A command without arguments prints its help,
+modules that start with an underscore are helpers. A module with commands of its own has them in an
+``app`` instead. A command without arguments prints its help,
 unless its module says ``NEEDS_ARGUMENTS = False``. Commands import what they need when they run, so
 that ``mfvjax --help`` stays fast.
 """
@@ -39,6 +40,9 @@ def make_app() -> typer.Typer:
     for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
         if not module.name.startswith("_"):
             loaded = importlib.import_module(f"{__name__}.{module.name}")
+            if hasattr(loaded, "app"):
+                app.add_typer(loaded.app, name=module.name.replace("_", "-"))
+                continue
             register = app.command(
                 module.name.replace("_", "-"),
                 no_args_is_help=getattr(loaded, "NEEDS_ARGUMENTS", True),

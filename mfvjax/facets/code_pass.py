@@ -82,7 +82,7 @@ def run_pass(
       UnreadableImageError: an image is unreadable and `on_error` is ``"raise"``.
       ValueError: no image can be read.
     """
-    groups = _group(requests)
+    groups = group_requests(requests)
     asked = {
         layers: as_arrays([requests[row].unit for row in rows]) for layers, rows in groups.items()
     }
@@ -99,7 +99,7 @@ def run_pass(
         on_error=on_error,
         num_workers=num_workers,
     ):
-        read = _read(
+        read = read_batch(
             network.params,
             batch.images,
             asked,
@@ -107,7 +107,7 @@ def run_pass(
             preprocessing=network.preprocessing,
         )
         if waiting is not None:  # fetched while the device is at the next batch
-            parts.append(_fetch(*waiting))
+            parts.append(fetch_batch(*waiting))
         waiting = read, batch.count
         indices.extend(batch.indices.tolist())
         skipped.extend(batch.skipped)
@@ -116,7 +116,7 @@ def run_pass(
     if not indices:
         raise ValueError(f"none of {len(source)} images can be read; the first: {skipped[0]}")
     if waiting is not None:
-        parts.append(_fetch(*waiting))
+        parts.append(fetch_batch(*waiting))
     readings: dict[int, Reading] = {}
     for layers, rows in groups.items():
         codes, values, places = (
@@ -133,7 +133,8 @@ def run_pass(
     return [readings[row] for row in range(len(requests))]
 
 
-def _group(requests: Sequence[CodeRequest]) -> dict[Layers, list[int]]:
+def group_requests(requests: Sequence[CodeRequest]) -> dict[Layers, list[int]]:
+    """Rows of the requests that are read together, by their layers."""
     groups: dict[Layers, list[int]] = {}
     for row, request in enumerate(requests):
         groups.setdefault(request.layers, []).append(row)
@@ -141,7 +142,7 @@ def _group(requests: Sequence[CodeRequest]) -> dict[Layers, list[int]]:
 
 
 @functools.partial(jax.jit, static_argnames=("forward", "preprocessing"))
-def _read(
+def read_batch(
     params: Params,
     images: UInt8[Array, "batch height width 3"],
     asked: Asked,
@@ -149,7 +150,10 @@ def _read(
     forward: ForwardFn,
     preprocessing: Preprocessing,
 ) -> Read:
-    """Codes, activations and places; layers that nobody asked for are not computed."""
+    """Codes, activations and places of one batch; layers that nobody asked for are not computed.
+
+    Codes are ``(batch, units, features)`` for columns of a map, else ``(batch, features)``.
+    """
     activations = forward(params, preprocessing.to_net_input(images.astype(jnp.float32)))
     out = {}
     for (unit_layer, code_layer), (channels, places) in asked.items():
@@ -167,6 +171,6 @@ def _read(
     return out
 
 
-def _fetch(read: Read, count: int) -> Fetched:
+def fetch_batch(read: Read, count: int) -> Fetched:
     """The real rows of a batch, on the host."""
     return jax.tree.map(lambda values: np.asarray(values)[:count], read)

@@ -116,7 +116,7 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
         raise ValueError("units is empty; give at least one unit, such as 'fc8:945'")
     source = open_images(images)
     rule = ResizeRule(network.input_size, resize_shorter, warp)
-    requests = [_request(network, one, code_layer) for one in wanted]
+    requests = [request_code(network, one, code_layer) for one in wanted]
     cache = None
     if cache_dir is not None:
         cache = CodeCache.open(
@@ -144,7 +144,8 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
     return found[0] if unit is not None else tuple(found)
 
 
-def _request(network: FacetNetwork, unit: Unit | str, code_layer: str | None) -> CodeRequest:
+def request_code(network: FacetNetwork, unit: Unit | str, code_layer: str | None) -> CodeRequest:
+    """A unit with its code layer; raises ``ValueError`` if there is no such unit or layer."""
     request = request_unit(network, unit)
     if code_layer is None:
         return CodeRequest(request, network.code_layer(request.unit.layer))

@@ -111,7 +111,8 @@ def embed_many(
       keys: one per unit; draw the random start, and seed scikit-learn.
       codes: one array per unit, one row per image; the numbers of rows may differ.
       options: how; the defaults if not given.
-      units_at_once: how many run side by side; by default 1 on a CPU, as memory allows elsewhere.
+      units_at_once: how many run side by side, in one shape even where fewer are left; by default
+        1 on a CPU, as memory allows elsewhere.
 
     Returns: one result per unit, in their order.
 
@@ -137,7 +138,7 @@ def embed_many(
         groups.setdefault(job[0].shape, []).append(row)
     results: dict[int, Embedding] = {}
     for shape, rows in groups.items():
-        width = min(units_at_once or _width(shape[0]), len(rows))
+        width = units_at_once or min(_width(shape[0]), len(rows))
         for first in range(0, len(rows), width):
             chunk = rows[first : first + width]
             maps = _run([jobs[row] for row in chunk], width, options)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
 
 from mfvjax.images import Imagelike, ImageSource, open_images
+from mfvjax.images.classes import select_label
 from mfvjax.images.sources import ArraySource
 from mfvjax.network import Network
 from mfvjax.types import Unit
 
 Imageish: TypeAlias = Imagelike
 _PAINTED = "facetworld:"
+_ALL = "all"
+_CLASS = re.compile(r"class:(?P<label>[^@]+)@(?P<pool>.+)")
 _PAINTED_PER_FACET = 40
 _PAINTED_SEED = 20160609  # not one that the bundled network was trained or tested with
 
@@ -23,7 +27,7 @@ class PaintedSource(ArraySource):
     """Facetworld's pictures of one class, all its facets: named by facet, as folders would be.
 
     Args:
-      class_name: one of `mfvjax.facetworld.CLASSES`.
+      class_name: one of `mfvjax.facetworld.CLASSES`, or ``"all"`` for every class.
       size: side in pixels.
 
     Raises:
@@ -33,27 +37,36 @@ class PaintedSource(ArraySource):
     def __init__(self, class_name: str, *, size: int = 96) -> None:
         from mfvjax import facetworld
 
-        if class_name not in facetworld.CLASSES:
+        if class_name not in (*facetworld.CLASSES, _ALL):
             raise ValueError(
                 f"facetworld has no class {class_name!r}; it has {', '.join(facetworld.CLASSES)}"
             )
+        classes = facetworld.CLASSES if class_name == _ALL else [class_name]
         world = facetworld.dataset(
-            _PAINTED_PER_FACET, classes=[class_name], seed=_PAINTED_SEED, size=size
+            _PAINTED_PER_FACET, classes=classes, seed=_PAINTED_SEED, size=size
         )
         super().__init__(world.images)
-        facets = [world.facet_names[0][index] for index in world.facet_index]
+        of_images = zip(world.class_index.tolist(), world.facet_index.tolist(), strict=True)
         self.names = [
-            f"{class_name}/{facet}/{row % _PAINTED_PER_FACET:02d}"
-            for row, facet in enumerate(facets)
+            f"{classes[c]}/{world.facet_names[c][facet]}/{row % _PAINTED_PER_FACET:02d}"
+            for row, (c, facet) in enumerate(of_images)
         ]
         self.truth: UInt8[np.ndarray, " n"] = world.facet_index.astype(np.uint8)
 
 
 def open_source(images: Imageish, *, network: Network) -> ImageSource:
-    """Images as `mfvjax.images.open_images` takes them, or ``"facetworld:CLASS"``.
+    """Images as `mfvjax.images.open_images` takes them, or by two further kinds of address.
 
-    Painted pictures have the network's input size.
+    ``"facetworld:CLASS"`` is painted, in the network's input size, ``"facetworld:all"`` all its
+    classes; ``"class:LABEL@POOL"`` are the images of one class of a pool, see
+    `mfvjax.images.classes`.
+
+    Raises:
+      ValueError: there is no such class or label, and as `open_images`.
     """
+    one_class = _CLASS.fullmatch(images) if isinstance(images, str) else None
+    if one_class:
+        return select_label(open_source(one_class["pool"], network=network), one_class["label"])
     if isinstance(images, str) and images.startswith(_PAINTED):
         return PaintedSource(images.removeprefix(_PAINTED), size=min(network.input_size))
     return open_images(images)

@@ -52,6 +52,12 @@ def jpeg_uri(image: Num[np.ndarray, "h w 3"], *, max_side: int | None = None) ->
     return _uri(_shrink(as_uint8(image), max_side), "jpeg", quality=JPEG_QUALITY, optimize=True)
 
 
+def jpeg(image: Num[np.ndarray, "h w 3"], *, max_side: int | None = None) -> bytes:
+    """A JPEG file, shrunk first until no side is longer than `max_side`."""
+    image = _shrink(as_uint8(image), max_side)
+    return _encoded(image, "jpeg", quality=JPEG_QUALITY, optimize=True)
+
+
 def webp_uri(image: UInt8[np.ndarray, "h w 4"]) -> str:
     """``data:image/webp;base64,...``: RGB and opacity in an eighth of a PNG's bytes."""
     return _uri(image, "webp", quality=80, method=2)
@@ -97,8 +103,13 @@ def resize(image: UInt8[np.ndarray, "h w c"], size: tuple[int, int]) -> UInt8[np
 
 
 def _uri(image: UInt8[np.ndarray, "h w c"], kind: str, **options: object) -> str:
+    data = _encoded(image, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _encoded(image: UInt8[np.ndarray, "h w c"], kind: str, **options: object) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format=kind, **options)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return buffer.getvalue()

@@ -30,9 +30,9 @@ def render_page(run: Run) -> str:
     map: real images are JPEGs of quality 90, visualizations PNGs.
     """
     style, script = (_read(name) for name in ("page.css", "page.js"))
-    template = _environment().get_template("page.html.j2")
+    template = environment(TEMPLATES).get_template("page.html.j2")
     return template.render(
-        page_view(run), style=style, script=script, script_hash=_policy_hash(script)
+        page_view(run), style=style, script=script, script_hash=policy_hash(script)
     )
 
 
@@ -53,11 +53,12 @@ def write_page(run: Run, path: str | os.PathLike[str]) -> pathlib.Path:
 
 
 @functools.cache
-def _environment() -> Environment:
+def environment(templates: pathlib.Path) -> Environment:
+    """Where templates are read from; every value in them is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(templates),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -69,6 +70,7 @@ def _read(name: str) -> str:
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _policy_hash(script: str) -> str:
+def policy_hash(script: str) -> str:
+    """What a page's policy calls the one script that may run."""
     digest = hashlib.sha256(script.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"

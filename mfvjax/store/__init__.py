@@ -31,5 +31,6 @@ from mfvjax.store.publish import open_run_folder as open_run_folder
 from mfvjax.store.read import is_finished as is_finished
 from mfvjax.store.read import load_run as load_run
 from mfvjax.store.read import read_header as read_header
+from mfvjax.store.read import verify_run as verify_run
 from mfvjax.store.write import save_run as save_run
 from mfvjax.store.write import write_run as write_run

@@ -47,6 +47,18 @@ def read_header(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return header.read_header(path)
 
 
+def verify_run(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Checks every file of a run against its recorded hash; gives ``run.json``.
+
+    Raises: as `load_run`, but what is inside the files is not looked at.
+    """
+    path = pathlib.Path(folder)
+    head = read_header(path)
+    for name, entry in head["files"].items():
+        read_recorded(path, name, entry)
+    return head
+
+
 def is_finished(folder: str | os.PathLike[str]) -> bool:
     """Whether a whole run is at `folder`: one that this package reads, with every file as long as
     it was written. Cheap: no file but ``run.json`` is read, so hashes are left to `load_run`."""

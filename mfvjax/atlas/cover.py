@@ -1,0 +1,33 @@
+"""Small pictures of a finished unit for the gallery, kept in its folder."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+
+from mfvjax.report.embed import as_uint8, jpeg, resize
+from mfvjax.run import Run
+from mfvjax.store.files import write_file
+
+COVER, STRIP = "cover.jpg", "facets.jpg"
+COVER_PX, CELL_PX = 192, 96
+PER_ROW = 5
+
+
+def write_cover(run: Run, folder: pathlib.Path) -> None:
+    """Writes the largest facet's visualization, and all of them on one sheet, largest first."""
+    images = as_uint8(run.shown.images)
+    write_file(folder / COVER, jpeg(images[0], max_side=COVER_PX))
+    write_file(folder / STRIP, jpeg(sheet([resize(i, (CELL_PX, CELL_PX)) for i in images])))
+
+
+def sheet(cells: list[np.ndarray]) -> np.ndarray:
+    """Equal pictures in rows of `PER_ROW`; the rest of the last row is white."""
+    rows = -(-len(cells) // PER_ROW)
+    side = cells[0].shape[0]
+    whole = np.full((rows * side, min(len(cells), PER_ROW) * side, 3), 255, np.uint8)
+    for i, cell in enumerate(cells):
+        row, column = divmod(i, PER_ROW)
+        whole[row * side : (row + 1) * side, column * side : (column + 1) * side] = cell
+    return whole

@@ -1,0 +1,212 @@
+"""The folder of an atlas: what is finished, what is missing, and nothing half done.
+
+::
+
+    atlas.json            the plan, written once
+    atlas.lock            its bytes are locked by the processes at work; always empty
+    units/conv5-0007/     a run folder as ``mfvjax run`` leaves it, with cover.jpg and facets.jpg
+    found/conv5-0007.npz  facets of a unit that is not visualized yet; gone when it is
+    index.html            the gallery
+
+There is no list of finished units, in a database or elsewhere: a unit is finished when its folder
+is there, whole, by its own hashes. A list would be a second truth, and a process killed between two
+writes would leave the two apart; besides, SQLite's write-ahead log does not work on the network
+file systems that hosts share. One rename per unit is all the coordination there is, so that
+processes and machines that never heard of each other can fill one atlas, and folders can be merged
+by copying.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from mfvjax.atlas.cover import write_cover
+from mfvjax.atlas.locks import LOCK_FILE, UnitLocks
+from mfvjax.atlas.plan import PLAN_JSON, AtlasError, AtlasPlan, read_plan, write_plan
+from mfvjax.report import write_page
+from mfvjax.run import Run
+from mfvjax.store import (
+    DamagedRunError,
+    NotARunError,
+    claims,
+    open_run_folder,
+    verify_run,
+    write_run,
+)
+from mfvjax.store.errors import explain
+from mfvjax.types import Unit
+
+UNITS, FOUND, INDEX = "units", "found", "index.html"
+_CODES = "codes"
+_OURS = (PLAN_JSON, LOCK_FILE, INDEX, UNITS, FOUND)
+
+
+class AtlasFolder:
+    """An atlas on disk, opened to be worked on; a context that ends with the process's locks.
+
+    Args:
+      path: of the folder; made if missing.
+      plan: of the atlas; written if the folder has none.
+      adopt_batches: take over the folder's own number of facets per device instead of comparing it.
+
+    Raises:
+      AtlasError: the folder holds something else, or an atlas of another plan; the message says
+        what differs.
+      RunWriteError: it cannot be written to.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], plan: AtlasPlan, *, adopt_batches: bool = False
+    ) -> None:
+        self.path = pathlib.Path(path)
+        self.plan = plan
+        self._names = plan.folders()
+        refuse_foreign(self.path)
+        try:
+            for folder in (UNITS, FOUND):
+                (self.path / folder).mkdir(parents=True, exist_ok=True)
+                os.rmdir(tempfile.mkdtemp(prefix=".writable-", dir=self.path / folder))
+        except OSError as error:
+            raise explain(error, self.path) from error
+        self.locks = UnitLocks(self.path)
+        try:
+            with self.locks.index():
+                self._agree(adopt_batches)
+        except BaseException:
+            self.locks.__exit__()
+            raise
+
+    def __enter__(self) -> AtlasFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.locks.__exit__()
+
+    def _agree(self, adopt_batches: bool) -> None:
+        """Writes the plan, or compares it with the one that is there; clears what was half done."""
+        for name in (PLAN_JSON, INDEX):
+            for path in self.path.glob(f".{name}.*"):
+                path.unlink(missing_ok=True)
+        if not (self.path / PLAN_JSON).exists():
+            write_plan(self.plan, self.path)
+            return
+        there = read_plan(self.path)
+        if adopt_batches:
+            self.plan = dataclasses.replace(self.plan, facets_per_device=there.facets_per_device)
+        differences = there.differences(self.plan)
+        if differences:
+            raise AtlasError(
+                f"{self.path} holds another atlas; {'; '.join(differences)}. Use the same options, "
+                "or another folder"
+            )
+
+    def close(self) -> None:
+        """Once no unit is missing: removes what only unfinished ones need."""
+        with contextlib.suppress(OSError):
+            (self.path / FOUND).rmdir()  # unless it still holds something
+
+    def unit_path(self, unit: str) -> pathlib.Path:
+        """The run folder of a unit."""
+        return self.path / UNITS / self._names[unit]
+
+    def found_path(self, unit: str) -> pathlib.Path:
+        """The file of a unit's facets while they wait to be visualized."""
+        return self.path / FOUND / f"{self._names[unit]}.npz"
+
+    def codes_folder(self) -> claims.Claim:
+        """A new folder for codes while facets are sought; those of dead processes are removed."""
+        claims.remove_dead(self.path / _CODES)
+        return claims.claim_new(self.path / _CODES, claims.WRITING)
+
+    def lock(self, units: Sequence[str]) -> None:
+        """Takes units for this process and clears what dead processes left of them.
+
+        Raises:
+          AtlasBusyError: another process works on one of them.
+        """
+        places = {unit: place for place, unit in enumerate(self.plan.units)}
+        self.locks.lock(units, [places[unit] for unit in units])
+        claims.remove_dead(self.path / _CODES)
+        names = {self._names[unit] for unit in units}
+        for path in (self.path / UNITS).glob(f".*.{claims.WRITING}-*"):
+            if path.name[1:].rpartition(f".{claims.WRITING}-")[0] in names:
+                _remove_dead(path)
+        for path in (self.path / FOUND).glob("*.partial"):
+            if path.name.partition(".npz.")[0] in names:
+                path.unlink(missing_ok=True)
+
+    def check(self, units: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+        """The units that are not finished, and of those that are damaged, why.
+
+        Every file of every finished unit is read and compared with its hash.
+
+        Raises:
+          AtlasError: the folder of a unit holds something that is not of this atlas.
+        """
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+            states = list(pool.map(self.problem, units))
+        missing = [unit for unit, state in zip(units, states, strict=True) if state is not None]
+        return missing, {unit: state for unit, state in zip(units, states, strict=True) if state}
+
+    def problem(self, unit: str, path: pathlib.Path | None = None) -> str | None:
+        """``None`` if the unit is finished, ``""`` if it is missing, else what is wrong with it.
+
+        Args:
+          unit: of this atlas.
+          path: of its folder, if not in this one.
+
+        Raises:
+          AtlasError: the folder holds something that is not of this atlas.
+        """
+        path = self.unit_path(unit) if path is None else path
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return ""
+        try:
+            head = verify_run(path)
+        except DamagedRunError as error:
+            return str(error)
+        except NotARunError as error:
+            raise AtlasError(f"{path} is in the way: {error}") from error
+        of, wanted = Unit.parse(head["unit"]), Unit.parse(unit)
+        fingerprint = head["network"]["fingerprint"]
+        if (of.layer, of.index) != (wanted.layer, wanted.index):
+            raise AtlasError(f"{path} holds a run of {of}, not of {unit}; move it away")
+        if fingerprint != self.plan.network["fingerprint"]:
+            raise AtlasError(f"{path} holds a run of another network; move it away")
+        return None
+
+    def publish(self, unit: str, run: Run) -> None:
+        """Writes a finished unit, whole or not at all, in place of a damaged one if there is one.
+
+        Raises:
+          RunWriteError: no space left, say; the units that are finished stay as they are.
+        """
+        with open_run_folder(self.unit_path(unit), overwrite=True) as temporary:
+            write_run(run, temporary)
+            write_page(run, temporary / "report.html")
+            write_cover(run, temporary)
+        self.found_path(unit).unlink(missing_ok=True)
+
+
+def refuse_foreign(path: pathlib.Path) -> None:
+    """Raises ``AtlasError`` where the path has something that is no atlas, nor the start of one."""
+    if path.exists() and not path.is_dir():
+        raise AtlasError(f"{path} is a file; an atlas needs a folder of its own")
+    if path.is_dir() and not (path / PLAN_JSON).exists():
+        others = [p.name for p in path.iterdir() if p.name not in _OURS and p.name[0] != "."]
+        if others:
+            raise AtlasError(f"{path} is not empty and holds no atlas; it is left as it is")
+
+
+def _remove_dead(path: pathlib.Path) -> None:
+    claim = claims.claim_dead(path)
+    if claim is not None:
+        with claim:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,91 @@
+"""Which units are being worked on: one byte of a lock file stands for one unit.
+
+The kernel keeps such locks for as long as their process lives, and drops them however it ends.
+Unlike lock files with a process number in them they never go stale, and unlike locks on the folders
+of the units they exist before the folders do. Processes that share an atlas between them lock
+different bytes; any two that would work on the same unit meet, however they divided the units.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import pathlib
+from collections.abc import Iterator, Sequence
+
+from mfvjax.store.errors import explain
+
+try:
+    import fcntl
+except ImportError:  # Windows: a second process is not noticed
+    fcntl = None  # type: ignore[assignment]
+
+LOCK_FILE = "atlas.lock"
+_INDEX_BYTE = 2**40  # far behind those of the units
+_HELD = (errno.EACCES, errno.EAGAIN)
+
+
+class AtlasBusyError(RuntimeError):
+    """Another process works on the same units."""
+
+
+class UnitLocks:
+    """The lock file of an atlas, open in this process.
+
+    Args:
+      folder: of the atlas.
+
+    Raises:
+      RunWriteError: the folder cannot be written to.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._folder = folder
+        try:
+            self._file = open(folder / LOCK_FILE, "ab")  # noqa: SIM115  (kept open)
+        except OSError as error:
+            raise explain(error, folder) from error
+
+    def __enter__(self) -> UnitLocks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def lock(self, units: Sequence[str], places: Sequence[int]) -> None:
+        """Takes the units for this process until it ends or the file is closed.
+
+        Args:
+          units: for the message.
+          places: of these units in the atlas.
+
+        Raises:
+          AtlasBusyError: another process has one of them.
+        """
+        if fcntl is None:
+            return
+        for unit, place in zip(units, places, strict=True):
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            except OSError as error:
+                if error.errno in _HELD:
+                    raise AtlasBusyError(
+                        f"another process is working on {unit} in {self._folder}; let it finish or "
+                        "end it first. Processes can share an atlas: see --shard and --coordinator"
+                    ) from None
+                if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                    return  # a file system without locks
+                raise
+
+    @contextlib.contextmanager
+    def index(self) -> Iterator[None]:
+        """Waits until no other process writes the index."""
+        if fcntl is not None:
+            with contextlib.suppress(OSError):
+                fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _INDEX_BYTE)
+        try:
+            yield
+        finally:
+            if fcntl is not None:
+                with contextlib.suppress(OSError):
+                    fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _INDEX_BYTE)

@@ -1,0 +1,155 @@
+"""From what a user asks for to the plan of an atlas, everything checked before any work."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from mfvjax.ascent.engine import facets_that_fit
+from mfvjax.atlas.plan import PLAN_JSON, AtlasPlan, read_plan
+from mfvjax.facets.embed import EmbedOptions
+from mfvjax.facets.grouping import GroupOptions
+from mfvjax.images import ImageSource
+from mfvjax.network import Network
+from mfvjax.objective import FacetTerm, Objective, unit_objective
+from mfvjax.schedule import Schedule
+from mfvjax.types import Unit
+
+MAX_FACETS_PER_DEVICE = 128
+"""On accelerators: more in one batch gain nothing, and more are lost when a process ends."""
+
+_GROUPING = ("num_mean_images", "cluster_space", "max_facets")
+_EMBEDDING = ("num_components", "perplexity", "start", "method")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is asked of an atlas, its network and images opened.
+
+    Attributes:
+      network: of the units.
+      source: the pool.
+      network_text: where the network came from; ``None`` if only from memory.
+      images_text: likewise.
+      units: checked, as text.
+      schedule: as run.
+      schedule_name: as asked for.
+      class_ids: see `mfvjax.images.classes.class_labels`.
+      code_layer: instead of the network's choice.
+    The others are as `build_atlas` has them.
+    """
+
+    network: Network
+    source: ImageSource
+    network_text: str | None
+    images_text: str | None
+    units: tuple[str, ...]
+    num_facets: int | Literal["auto"]
+    schedule: Schedule
+    schedule_name: str
+    step_fraction: float
+    hold: float
+    seed: int
+    top_fraction: float
+    class_ids: tuple[str, ...] | None
+    code_layer: str | None
+    discovery: dict[str, Any]
+
+    @property
+    def grouping(self) -> GroupOptions:
+        """Options of discovery."""
+        known = {"num_facets", "code_layer", *_GROUPING, *_EMBEDDING}
+        unknown = sorted(self.discovery.keys() - known)
+        if unknown:
+            raise ValueError(f"no option {unknown[0]!r} of discovery; there are {sorted(known)}")
+        return GroupOptions(
+            num_facets=self.num_facets,
+            seed=self.seed,
+            embed=EmbedOptions(**{k: v for k, v in self.discovery.items() if k in _EMBEDDING}),
+            **{k: v for k, v in self.discovery.items() if k in _GROUPING},
+        )
+
+    @property
+    def slots(self) -> int:
+        """The most facets that a unit can have."""
+        return self.grouping.max_facets if self.num_facets == "auto" else self.num_facets
+
+    def plan(self, facets_per_device: int) -> AtlasPlan:
+        """All of this as plain values."""
+        names = hashlib.sha256("\n".join(self.source.names).encode("utf-8", "surrogateescape"))
+        phases = json.dumps([dataclasses.asdict(phase) for phase in self.schedule.phases])
+        ids = None if self.class_ids is None else "\n".join(self.class_ids)
+        return AtlasPlan(
+            units=self.units,
+            network={
+                "name": self.network.name,
+                "fingerprint": self.network.fingerprint,
+                "source": self.network_text,
+            },
+            images={
+                "source": self.images_text,
+                "count": len(self.source),
+                "names_sha256": names.hexdigest(),
+                "class_ids_sha256": ids and hashlib.sha256(ids.encode()).hexdigest(),
+            },
+            num_facets=self.num_facets,
+            schedule={
+                "name": self.schedule_name,
+                "sha256": hashlib.sha256(phases.encode()).hexdigest(),
+            },
+            step_fraction=self.step_fraction,
+            hold=self.hold,
+            seed=self.seed,
+            precision=self.network.compute_dtype,
+            top_fraction=self.top_fraction,
+            discovery=self.discovery,
+            facets_per_device=facets_per_device,
+        )
+
+    def choose_facets_per_device(
+        self, out: str | os.PathLike[str], devices: Sequence[jax.Device]
+    ) -> int:
+        """What the atlas in `out` was begun with; for a new one what fits and keeps devices busy.
+
+        On a CPU one unit at a time: more gain nothing there. On accelerators up to
+        `MAX_FACETS_PER_DEVICE`, as many as the compiled program of the largest canvas says fit.
+        """
+        if (pathlib.Path(out) / PLAN_JSON).exists():
+            return read_plan(pathlib.Path(out)).facets_per_device
+        wanted = self.slots + 1 if devices[0].platform == "cpu" else MAX_FACETS_PER_DEVICE
+        unit = max((self.network.resolve(unit) for unit in self.units), key=self._window)
+        return facets_that_fit(
+            self.network,
+            self._example(unit),
+            schedule=self.schedule,
+            wanted=wanted,
+            region=self._region(unit),
+            devices=devices,
+        )
+
+    def _region(self, unit: Unit) -> Any:
+        if unit.position is None:
+            return None
+        seen = self.network.receptive_field(unit).clip(self.network.input_size)
+        return None if seen.size == self.network.input_size else seen
+
+    def _window(self, unit: Unit) -> int:
+        region = self._region(unit)
+        height, width = self.network.input_size if region is None else region.size
+        return height * width
+
+    def _example(self, unit: Unit) -> Objective:
+        objective = unit_objective(unit)
+        if self.hold == 0:
+            return objective
+        layer = self.code_layer or self.network.code_layer(unit.layer)
+        code = np.zeros((1, self.network.layers[layer].num_units), np.float32)
+        return objective + Objective((FacetTerm(layer, code, 0, 1.0, slots=self.slots),))

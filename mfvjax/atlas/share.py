@@ -1,0 +1,81 @@
+"""Which of an atlas's units are this process's: shards of a queue, processes of a cluster."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+from mfvjax.types import Unit
+
+_SHARD = re.compile(r"(\d+)/(\d+)")
+_RANGE = re.compile(r"(\d+)(?:-(\d*))?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Every `count`-th unit, from the one at `index` on.
+
+    Attributes:
+      index: from 0.
+      count: of shares; together they are the atlas.
+
+    Raises:
+      ValueError: there is no such share.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise ValueError(f"there is no share {self.index + 1} of {self.count}")
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """Reads ``"3/16"``, the third of sixteen.
+
+        Raises:
+          ValueError: `text` has another form, or there is no such share.
+        """
+        match = _SHARD.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"shard {text!r} is not of the form 3/16, the third of sixteen")
+        return cls(int(match[1]) - 1, int(match[2]))
+
+    def within(self, outer: Share) -> Share:
+        """This share of another share."""
+        return Share(outer.index * self.count + self.index, outer.count * self.count)
+
+    def of(self, units: Sequence[str]) -> list[str]:
+        """The units of this share; neighbors go to different shares, so that all take as long."""
+        return list(units[self.index :: self.count])
+
+    def __str__(self) -> str:
+        return f"{self.index + 1}/{self.count}"
+
+
+def parse_units(layer: str, num_units: int, text: str) -> list[str]:
+    """Units of a layer from ``"0-99,250,900-"`` or ``"all"``, in the order given.
+
+    Args:
+      layer: whose units.
+      num_units: how many it has.
+      text: numbers and ranges, both ends included; a range without an end goes to the last unit.
+
+    Raises:
+      ValueError: `text` has another form, or a unit does not exist.
+    """
+    if text.strip() == "all":
+        return [str(Unit(layer, index)) for index in range(num_units)]
+    units: list[str] = []
+    for part in text.split(","):
+        match = _RANGE.fullmatch(part.strip())
+        if match is None:
+            raise ValueError(f"units {part!r} are not of the form 7, 0-99, 900- or all")
+        first = int(match[1])
+        last = num_units - 1 if match[2] == "" else int(match[2] or first)
+        if not first <= last < num_units:
+            raise ValueError(f"units {part!r}: layer {layer!r} has units 0 to {num_units - 1}")
+        units.extend(str(Unit(layer, index)) for index in range(first, last + 1))
+    return units

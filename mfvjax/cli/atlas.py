@@ -1,0 +1,193 @@
+"""``mfvjax atlas``: whole layers, and ``mfvjax atlas merge``: one atlas from shards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from mfvjax.cli import _options as o
+
+if TYPE_CHECKING:
+    from mfvjax.atlas import Atlas
+
+app = typer.Typer(no_args_is_help=True, invoke_without_command=True)
+
+_Text = Optional[str]  # noqa: UP045  (typer reads the annotation at run time)
+_Number = Optional[int]  # noqa: UP045
+
+
+@app.callback()
+def command(
+    context: typer.Context,
+    network: o.Network = "compact",
+    images: Annotated[
+        _Text,
+        typer.Option(
+            "--images",
+            "-i",
+            help="The pool: a folder, with folders of classes if there are any; tfds:NAME/SPLIT; "
+            "facetworld:all.",
+        ),
+    ] = None,
+    layer: Annotated[
+        _Text, typer.Option("--layer", "-l", help="Whose units; by default the classes.")
+    ] = None,
+    units: Annotated[
+        str, typer.Option("--units", "-u", help="0-999, or 3,7,20-29, or 900-, or all.")
+    ] = "all",
+    facets: o.NumFacets = None,
+    schedule: o.ScheduleOption = "mean-image",
+    steps: o.Steps = 1.0,
+    hold: o.Hold = o.DEFAULT_HOLD,
+    seed: o.Seed = 0,
+    device: o.Device = None,
+    precision: o.Precision = "float32",
+    out: Annotated[
+        Optional[pathlib.Path],  # noqa: UP045
+        typer.Option("--out", "-o", help="Folder of the atlas; the same again to go on."),
+    ] = None,
+    top: Annotated[
+        float,
+        typer.Option("--top", help="Share of the pool for units that have no class in it."),
+    ] = 0.02,
+    class_ids: Annotated[
+        Optional[pathlib.Path],  # noqa: UP045
+        typer.Option(
+            "--class-ids",
+            help="Text file whose lines begin with the classes' identifiers (synset_words.txt), "
+            "where the pool's folders have these for names.",
+        ),
+    ] = None,
+    facets_per_device: Annotated[
+        _Number, typer.Option(help="In one batch of the ascent; by default as many as fit.")
+    ] = None,
+    shard: Annotated[
+        str, typer.Option("--shard", help="Only this part of the units: 3/16 is the third.")
+    ] = "1/1",
+    distributed: Annotated[
+        bool,
+        typer.Option(
+            "--distributed", help="Share the work with the job's other processes, found by JAX."
+        ),
+    ] = False,
+    coordinator: Annotated[
+        _Text, typer.Option(help="HOST:PORT of the first process, where JAX cannot find out.")
+    ] = None,
+    processes: Annotated[_Number, typer.Option(help="How many processes, likewise.")] = None,
+    process: Annotated[_Number, typer.Option(help="Which one this is, from 0, likewise.")] = None,
+    quiet: o.Quiet = False,
+    as_json: o.AsJson = False,
+) -> None:
+    """Find and show the facets of many units, with a gallery of all of them.
+
+    Started again with the same options, it makes what is missing:
+
+        mfvjax atlas -n caffenet -i imagenet/train -l fc8 -u 0-999 -k 10 -o fc8-atlas
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if images is None:
+        raise typer.BadParameter("name the pool of images", param_hint="--images")
+    from mfvjax.atlas import Share, build_atlas, join_processes, parse_units
+
+    share = Share.parse(shard)
+    if distributed or coordinator is not None:
+        share = join_processes(coordinator, processes, process).within(share)
+    o.choose_device(device)
+    from mfvjax.cli._output import default_folder
+    from mfvjax.cli._progress import progress_bars
+    from mfvjax.images.classes import read_class_ids
+    from mfvjax.network.units import find_layer
+    from mfvjax.pipeline.sources import open_network
+
+    opened = open_network(network, precision=precision)
+    name = layer or opened.logits_layer
+    folder = out or default_folder(network, f"{name}-atlas")
+    with _way_back(folder), progress_bars(quiet=quiet or as_json) as progress:
+        atlas = build_atlas(
+            network,
+            images,
+            units=parse_units(name, find_layer(opened.layers, name).num_units, units),
+            out=folder,
+            num_facets=o.num_facets(facets or "10"),
+            schedule=schedule,
+            step_fraction=steps,
+            hold=hold,
+            seed=seed,
+            precision=precision,
+            top_fraction=top,
+            class_ids=None if class_ids is None else read_class_ids(class_ids),
+            facets_per_device=facets_per_device,
+            share=share,
+            progress=progress,
+        )
+    _print_atlas(atlas, share=str(share), as_json=as_json, quiet=quiet)
+
+
+@app.command(no_args_is_help=True)
+def merge(
+    out: Annotated[pathlib.Path, typer.Argument(help="Folder of the whole atlas.")],
+    parts: Annotated[list[pathlib.Path], typer.Argument(help="Folders of the shards.")],
+    quiet: o.Quiet = False,
+    as_json: o.AsJson = False,
+) -> None:
+    """Copy the finished units of several shards into one atlas; can be repeated."""
+    from mfvjax.atlas import merge_atlas
+    from mfvjax.cli._progress import progress_bars
+
+    with progress_bars(quiet=quiet or as_json) as progress:
+        merged = merge_atlas(out, parts, progress=progress)
+    facts = {
+        "folder": str(out),
+        "index": str(merged.index),
+        "added": list(merged.added),
+        "missing": list(merged.missing),
+        "damaged": merged.damaged,
+    }
+    for reason in merged.damaged.values():
+        typer.echo(f"mfvjax: warning: left out: {reason}", err=True)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+    elif not quiet:
+        typer.echo(f"{len(merged.added)} units added, {len(merged.missing)} missing")
+        typer.echo(f"Open {merged.index}")
+
+
+@contextlib.contextmanager
+def _way_back(folder: pathlib.Path) -> Any:
+    """After Ctrl-C: what is there and how to go on; the exit code is the interrupt's."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        done = len(list(folder.glob("units/[!.]*/run.json")))
+        typer.echo(
+            f"stopped: {done} units are finished in {folder}; the same command goes on", err=True
+        )
+        raise
+
+
+def _print_atlas(atlas: Atlas, *, share: str, as_json: bool, quiet: bool) -> None:
+    facts = {
+        "folder": str(atlas.folder),
+        "index": str(atlas.index),
+        "share": share,
+        "units": len(atlas.units),
+        "made": list(atlas.made),
+        "by_class": atlas.by_class,
+        "damaged": atlas.damaged,
+        "missing": list(atlas.missing),
+    }
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+    elif not quiet:
+        by_rank = len(atlas.made) - atlas.by_class
+        how = f" ({atlas.by_class} from images of their class, {by_rank} from the top of the pool)"
+        typer.echo(
+            f"{len(atlas.made)} units made{how if atlas.made else ''}, "
+            f"{len(atlas.missing)} of the atlas missing"
+        )
+        typer.echo(f"Open {atlas.index}")
