@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mfvjax.facets.discover import discover_facets as discover_facets
     from mfvjax.network import Network as Network
     from mfvjax.objective import Objective as Objective
-    from mfvjax.pipeline import run_unit as run_unit
+    from mfvjax.pipeline import run_unit as run_unit  # type: ignore[no-redef]  # also a module
     from mfvjax.preprocess import Preprocessing as Preprocessing
     from mfvjax.presets import PRESETS as PRESETS
     from mfvjax.presets import preset as preset

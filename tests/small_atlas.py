@@ -3,8 +3,10 @@
 As a program, ``python -m tests.small_atlas OUT POOL SHARE``, it makes one in a process of its own.
 """
 
+import functools
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -48,13 +50,20 @@ def paint_pool(folder, *, images_per_class=IMAGES_PER_CLASS):
     return folder
 
 
-def build(out, pool, units=("fc:0", "fc:1", "fc:2", "fc:3"), **changes):
+def build(out, pool, units=("fc:0", "fc:1", "fc:2", "fc:3"), network=None, **changes):
     """The atlas of some units of the tiny network, two facets each."""
     from mfvjax.atlas import build_atlas
-    from tests.tiny_network import tiny_network
 
     options = {**OPTIONS, "schedule": schedule(), **changes}
-    return build_atlas(tiny_network(), pool, units=units, out=out, **options)
+    return build_atlas(network or shared_network(), pool, units=units, out=out, **options)
+
+
+@functools.cache
+def shared_network():
+    """One object, so that calls share compiled programs."""
+    from tests.tiny_network import tiny_network
+
+    return tiny_network()
 
 
 def start(out, pool, *, share="1/1", units="", devices=1, coordinator="", cache=None):
@@ -76,6 +85,13 @@ def start(out, pool, *, share="1/1", units="", devices=1, coordinator="", cache=
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def free_port():
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def main():

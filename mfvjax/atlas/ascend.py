@@ -31,11 +31,13 @@ class Job:
       unit: as it is called in the atlas.
       facets: of the unit.
       plan: its start images and objectives, the control last.
+      schedule: as run.
     """
 
     unit: str
     facets: Facets
     plan: AscentPlan
+    schedule: Schedule
 
     @property
     def kind(self) -> Hashable:
@@ -54,7 +56,14 @@ class _Facet:
 
 
 def make_job(
-    network: Network, unit: str, facets: Facets, *, hold: float, seed: int, slots: int
+    network: Network,
+    unit: str,
+    facets: Facets,
+    *,
+    schedule_for: Callable[[tuple[int, int]], Schedule],
+    hold: float,
+    seed: int,
+    slots: int,
 ) -> Job:
     """A unit ready for ascent.
 
@@ -62,6 +71,7 @@ def make_job(
       network: of the unit.
       unit: as it is called in the atlas.
       facets: of the unit.
+      schedule_for: the schedule for what is shown in ``(height, width)`` pixels.
       hold: see `plan_ascent`.
       seed: of everything random.
       slots: facets that units of this atlas can have; all objectives get room for so many, so that
@@ -74,7 +84,8 @@ def make_job(
         )
         held = [_with_slots(objective, nothing, slots) for objective in plan.objectives]
         plan = dataclasses.replace(plan, objectives=held)
-    return Job(unit, facets, plan)
+    height, width = plan.starts.shape[1:3]
+    return Job(unit, facets, plan, schedule_for((height, width)))
 
 
 def _with_slots(objective: Objective, nothing: FacetTerm, slots: int) -> Objective:
@@ -94,7 +105,6 @@ def ascend_jobs(
     network: Network,
     jobs: Iterable[Job],
     *,
-    schedule: Schedule,
     seed: int,
     facets_per_device: int,
     devices: Sequence[jax.Device],
@@ -111,7 +121,6 @@ def ascend_jobs(
       network: of the units.
       jobs: taken one at a time, as there is room in a batch; those of one kind should follow each
         other.
-      schedule: as run.
       seed: of everything random.
       facets_per_device: in one batch.
       devices: that share each batch.
@@ -122,7 +131,6 @@ def ascend_jobs(
     run = functools.partial(
         _run_batch,
         network,
-        schedule=schedule,
         seed=seed,
         size=facets_per_device * len(devices),
         devices=devices,
@@ -147,7 +155,6 @@ def _run_batch(
     network: Network,
     batch: Sequence[_Facet],
     *,
-    schedule: Schedule,
     seed: int,
     size: int,
     devices: Sequence[jax.Device],
@@ -169,7 +176,7 @@ def _run_batch(
         network,
         [facet.objective for facet in filled],
         np.stack([facet.start for facet in filled]),
-        schedule=schedule,
+        schedule=batch[0].job.schedule,
         key=jax.vmap(fold)(jnp.asarray([facet.index for facet in filled])),
         region=batch[0].job.plan.region,
         batch_size=size,

@@ -23,12 +23,12 @@ from mfvjax.atlas.index import write_index
 from mfvjax.atlas.settings import Settings
 from mfvjax.atlas.share import Share
 from mfvjax.network import Network
+from mfvjax.pipeline import DEFAULT_HOLD
 from mfvjax.pipeline.assemble import assemble_run, read_pictures
 from mfvjax.pipeline.provenance import Stopwatch
-from mfvjax.pipeline.run_unit import DEFAULT_HOLD
 from mfvjax.pipeline.scoring import score
 from mfvjax.pipeline.sources import Imageish, open_network, open_source, written_down
-from mfvjax.presets import preset
+from mfvjax.presets import default_schedule, preset
 from mfvjax.run import Run
 from mfvjax.schedule import Schedule
 from mfvjax.types import Unit
@@ -72,12 +72,13 @@ def build_atlas(
     units: Sequence[Unit | str],
     out: str | os.PathLike[str],
     num_facets: int | Literal["auto"] = 10,
-    schedule: Schedule | str = "mean-image",
+    schedule: Schedule | str | None = None,
     step_fraction: float = 1.0,
     hold: float = DEFAULT_HOLD,
     seed: int = 0,
     precision: str = "float32",
     top_fraction: float = 0.02,
+    top_count: int | None = None,
     class_ids: Sequence[str] | None = None,
     facets_per_device: int | None = None,
     share: Share | None = None,
@@ -102,7 +103,8 @@ def build_atlas(
 
     Other arguments:
       schedule: as `run_unit`; so are `step_fraction`, `hold`, `seed` and `precision`.
-      top_fraction: share of the pool that activates a unit most.
+      top_fraction: share of the pool that is taken where it is not divided by class.
+      top_count: a number of images instead.
       class_ids: identifiers of the classes, such as WordNet's, in the order of the units.
       facets_per_device: in one batch of the ascent; by default, as many as keep a device busy and
         fit. Kept from the first call on, since the shape of a batch decides the last bits.
@@ -124,7 +126,6 @@ def build_atlas(
     """
     refuse_foreign(pathlib.Path(out))
     opened = open_network(network, precision=precision)
-    chosen = preset(schedule) if isinstance(schedule, str) else schedule
     settings = Settings(
         network=opened,
         source=open_source(images, network=opened),
@@ -132,12 +133,12 @@ def build_atlas(
         images_text=written_down(images),
         units=tuple(_checked(opened, unit) for unit in units),
         num_facets=num_facets,
-        schedule=chosen if step_fraction == 1 else chosen.shortened(step_fraction),
-        schedule_name=chosen.name,
+        schedule=preset(schedule) if isinstance(schedule, str) else schedule,
         step_fraction=step_fraction,
         hold=hold,
         seed=seed,
         top_fraction=top_fraction,
+        top_count=top_count,
         class_ids=None if class_ids is None else tuple(class_ids),
         code_layer=discovery.get("code_layer"),
         discovery=discovery,
@@ -188,6 +189,7 @@ def _choose(settings: Settings, units: Sequence[str]) -> list[Choice]:
         num_facets=settings.num_facets,
         num_mean_images=settings.grouping.num_mean_images,
         top_fraction=settings.top_fraction,
+        top_count=settings.top_count,
         class_ids=settings.class_ids,
     )
 
@@ -210,8 +212,7 @@ def _make(
         code_layer=settings.code_layer,
         progress=progress,
     )
-    num_steps = settings.schedule.num_steps
-    total = sum(number + 1 for number in numbers.values()) * num_steps
+    total = sum((number + 1) * settings.num_steps(unit) for unit, number in numbers.items())
     taken = 0
 
     def advance(steps: int) -> None:
@@ -226,7 +227,6 @@ def _make(
         ascend_jobs(
             settings.network,
             _jobs(settings, folder, choices),
-            schedule=settings.schedule,
             seed=settings.seed,
             facets_per_device=folder.plan.facets_per_device,
             devices=devices,
@@ -251,6 +251,7 @@ def _jobs(settings: Settings, folder: AtlasFolder, choices: Sequence[Choice]) ->
             settings.network,
             choice.unit,
             facets,
+            schedule_for=settings.schedule_for,
             hold=settings.hold,
             seed=settings.seed,
             slots=settings.slots,
@@ -284,7 +285,7 @@ def _finish(
             "unit": choice.unit,
             "num_facets": settings.num_facets,
             "discovery": discovery,
-            "schedule": settings.schedule_name,
+            "schedule": (settings.schedule or default_schedule(job.plan.starts.shape[1:3])).name,
             "step_fraction": settings.step_fraction,
             "hold": settings.hold,
             "seed": settings.seed,

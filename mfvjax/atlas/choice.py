@@ -41,13 +41,14 @@ def choose_images(
     num_facets: int | Literal["auto"],
     num_mean_images: int,
     top_fraction: float,
+    top_count: int | None = None,
     class_ids: Sequence[str] | None = None,
 ) -> list[Choice]:
     """For a class unit the images of its class, otherwise those that activate the unit most.
 
     A class unit whose class the pool does not tell, or has fewer images of than are needed, is
     treated as any other unit: `top_fraction` of the pool is taken. Needed are five images per facet
-    and as many as a mean image averages; no choice is smaller unless the pool is.
+    and as many as a mean image averages; no share of the pool is smaller.
 
     Args:
       network: of the units.
@@ -56,10 +57,12 @@ def choose_images(
       num_facets: of each unit.
       num_mean_images: averaged for each facet.
       top_fraction: of the pool; the paper's is 0.02.
+      top_count: a number instead.
       class_ids: of the classes; see `mfvjax.images.classes.class_labels`.
 
     Raises:
-      ValueError: `top_fraction` is out of range, or the pool has fewer images than are needed.
+      ValueError: `top_fraction` or `top_count` is out of range, or the pool has fewer images than
+        are needed.
     """
     if not 0 < top_fraction <= 1:
         raise ValueError(f"top_fraction={top_fraction} must be in (0, 1]; the top 2 % are 0.02")
@@ -69,7 +72,11 @@ def choose_images(
             f"the pool has {len(source)} images; at least {needed} are needed, five per facet and "
             f"{num_mean_images} for a mean image"
         )
-    count = max(round(top_fraction * len(source)), needed)
+    count = max(round(top_fraction * len(source)), needed) if top_count is None else top_count
+    if not needed <= count <= len(source):
+        raise ValueError(
+            f"top_count={count} must be from {needed} to the {len(source)} images of the pool"
+        )
     found, labels = _classes(network, source, class_ids)
     choices = []
     for text in units:

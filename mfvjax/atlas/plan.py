@@ -30,12 +30,13 @@ class AtlasPlan:
       network: ``name``, ``fingerprint``, ``source``.
       images: of the pool: ``source``, ``count``, ``names_sha256``, ``class_ids_sha256``.
       num_facets: of each unit, or "auto".
-      schedule: its name, and what it is made of.
+      schedule: its name, ``None`` where it follows from the size of what is shown, and a hash of
+        what it is made of.
       step_fraction: of the schedule's steps.
       hold: see `mfvjax.pipeline.run_unit`.
       seed: of everything random.
       precision: of the network.
-      top_fraction: share of the pool that is taken where it is not divided by class.
+      top: ``fraction`` or ``count`` of the pool that is taken where it is not divided by class.
       discovery: further options of facet discovery.
       facets_per_device: in one batch. Part of the plan, since the shape of a batch decides the last
         bits of every step.
@@ -53,7 +54,7 @@ class AtlasPlan:
     hold: float
     seed: int
     precision: str
-    top_fraction: float
+    top: dict[str, Any]
     discovery: dict[str, Any]
     facets_per_device: int
 

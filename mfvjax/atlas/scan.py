@@ -13,12 +13,14 @@ from mfvjax.atlas.choice import Choice
 from mfvjax.atlas.collect import Collected, Collector
 from mfvjax.facets.code_pass import CodeRequest, Fetched, fetch_batch, group_requests, read_batch
 from mfvjax.facets.codes import Codes, request_code
-from mfvjax.facets.reading import as_arrays, as_positions
+from mfvjax.facets.reading import UnitRequest, as_arrays, as_positions
 from mfvjax.images import ImageSource, SkippedImage, iterate_batches
 from mfvjax.network import Network
 
 READ_AT_ONCE = 32
 """Images in one batch; fixed, since the shape of a batch decides the last bits of its results."""
+
+_UNITS_BLOCK = 64
 
 
 class Scan:
@@ -108,7 +110,7 @@ class Scan:
     ) -> Iterator[tuple[Int[np.ndarray, " batch"], Fetched]]:
         """Batches in order; each is fetched while the device is at the next."""
         asked = {
-            layers: as_arrays([self._requests[row].unit for row in rows])
+            layers: as_arrays(_filled([self._requests[row].unit for row in rows]))
             for layers, rows in self._groups.items()
         }
         waiting = None
@@ -136,6 +138,11 @@ class Scan:
             if not finite.all():
                 name = self._source.names[int(indices[np.argmin(finite)])]
                 raise ValueError(f"{layer!r} or {code_layer!r} is not finite on image {name!r}")
+
+
+def _filled(units: Sequence[UnitRequest]) -> list[UnitRequest]:
+    """Repeats the last unit: what is missing of an atlas then is read by the program of all."""
+    return [*units, *[units[-1]] * (-len(units) % _UNITS_BLOCK)]
 
 
 def _chosen(choices: Sequence[Choice], total: int) -> Int[np.ndarray, " images"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from mfvjax.facets.grouping import GroupOptions
 from mfvjax.images import ImageSource
 from mfvjax.network import Network
 from mfvjax.objective import FacetTerm, Objective, unit_objective
+from mfvjax.presets import MEAN_IMAGE, SMALL_IMAGE, default_schedule
 from mfvjax.schedule import Schedule
 from mfvjax.types import Unit
 
@@ -40,8 +42,7 @@ class Settings:
       network_text: where the network came from; ``None`` if only from memory.
       images_text: likewise.
       units: checked, as text.
-      schedule: as run.
-      schedule_name: as asked for.
+      schedule: as asked for; ``None`` for the one that suits the size of what is shown.
       class_ids: see `mfvjax.images.classes.class_labels`.
       code_layer: instead of the network's choice.
     The others are as `build_atlas` has them.
@@ -53,12 +54,12 @@ class Settings:
     images_text: str | None
     units: tuple[str, ...]
     num_facets: int | Literal["auto"]
-    schedule: Schedule
-    schedule_name: str
+    schedule: Schedule | None
     step_fraction: float
     hold: float
     seed: int
     top_fraction: float
+    top_count: int | None
     class_ids: tuple[str, ...] | None
     code_layer: str | None
     discovery: dict[str, Any]
@@ -82,10 +83,20 @@ class Settings:
         """The most facets that a unit can have."""
         return self.grouping.max_facets if self.num_facets == "auto" else self.num_facets
 
+    def schedule_for(self, size: tuple[int, int]) -> Schedule:
+        """What runs for a unit that is shown in `size` ``(height, width)`` pixels."""
+        schedule = self.schedule or default_schedule(size)
+        return schedule if self.step_fraction == 1 else schedule.shortened(self.step_fraction)
+
+    def num_steps(self, unit: str) -> int:
+        """Of one facet of a unit."""
+        return self.schedule_for(self._window(self.network.resolve(unit))).num_steps
+
     def plan(self, facets_per_device: int) -> AtlasPlan:
         """All of this as plain values."""
         names = hashlib.sha256("\n".join(self.source.names).encode("utf-8", "surrogateescape"))
-        phases = json.dumps([dataclasses.asdict(phase) for phase in self.schedule.phases])
+        schedules = [MEAN_IMAGE, SMALL_IMAGE] if self.schedule is None else [self.schedule]
+        phases = json.dumps([[dataclasses.asdict(p) for p in s.phases] for s in schedules])
         ids = None if self.class_ids is None else "\n".join(self.class_ids)
         return AtlasPlan(
             units=self.units,
@@ -102,14 +113,14 @@ class Settings:
             },
             num_facets=self.num_facets,
             schedule={
-                "name": self.schedule_name,
+                "name": None if self.schedule is None else self.schedule.name,
                 "sha256": hashlib.sha256(phases.encode()).hexdigest(),
             },
             step_fraction=self.step_fraction,
             hold=self.hold,
             seed=self.seed,
             precision=self.network.compute_dtype,
-            top_fraction=self.top_fraction,
+            top={"fraction": self.top_fraction, "count": self.top_count},
             discovery=self.discovery,
             facets_per_device=facets_per_device,
         )
@@ -125,11 +136,12 @@ class Settings:
         if (pathlib.Path(out) / PLAN_JSON).exists():
             return read_plan(pathlib.Path(out)).facets_per_device
         wanted = self.slots + 1 if devices[0].platform == "cpu" else MAX_FACETS_PER_DEVICE
-        unit = max((self.network.resolve(unit) for unit in self.units), key=self._window)
+        resolved = [self.network.resolve(unit) for unit in self.units]
+        unit = max(resolved, key=lambda one: math.prod(self._window(one)))
         return facets_that_fit(
             self.network,
             self._example(unit),
-            schedule=self.schedule,
+            schedule=self.schedule_for(self._window(unit)),
             wanted=wanted,
             region=self._region(unit),
             devices=devices,
@@ -141,10 +153,9 @@ class Settings:
         seen = self.network.receptive_field(unit).clip(self.network.input_size)
         return None if seen.size == self.network.input_size else seen
 
-    def _window(self, unit: Unit) -> int:
+    def _window(self, unit: Unit) -> tuple[int, int]:
         region = self._region(unit)
-        height, width = self.network.input_size if region is None else region.size
-        return height * width
+        return self.network.input_size if region is None else region.size
 
     def _example(self, unit: Unit) -> Objective:
         objective = unit_objective(unit)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import json
 import pathlib
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -20,9 +23,26 @@ _Text = Optional[str]  # noqa: UP045  (typer reads the annotation at run time)
 _Number = Optional[int]  # noqa: UP045
 
 
+def _unless_subcommand(function: Callable[..., None]) -> Callable[..., None]:
+    """The function as an app's own command, which is not to run when one below it does."""
+
+    @functools.wraps(function)
+    def wrapper(context, **options):  # type: ignore[no-untyped-def]  # typer's classes vary
+        if context.invoked_subcommand is None:
+            function(**options)
+
+    about = inspect.signature(function, eval_str=True)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    first = inspect.Parameter("context", kind, annotation=typer.Context)
+    parameters = [first, *about.parameters.values()]
+    wrapper.__signature__ = about.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapper
+
+
 @app.callback()
+@_unless_subcommand
 def command(
-    context: typer.Context,
     network: o.Network = "compact",
     images: Annotated[
         _Text,
@@ -40,7 +60,10 @@ def command(
         str, typer.Option("--units", "-u", help="0-999, or 3,7,20-29, or 900-, or all.")
     ] = "all",
     facets: o.NumFacets = None,
-    schedule: o.ScheduleOption = "mean-image",
+    top: o.Top = None,
+    mean_images: o.MeanImages = o.DEFAULT_MEAN_IMAGES,
+    code_layer: o.CodeLayer = None,
+    schedule: o.ScheduleOption = None,
     steps: o.Steps = 1.0,
     hold: o.Hold = o.DEFAULT_HOLD,
     seed: o.Seed = 0,
@@ -50,10 +73,6 @@ def command(
         Optional[pathlib.Path],  # noqa: UP045
         typer.Option("--out", "-o", help="Folder of the atlas; the same again to go on."),
     ] = None,
-    top: Annotated[
-        float,
-        typer.Option("--top", help="Share of the pool for units that have no class in it."),
-    ] = 0.02,
     class_ids: Annotated[
         Optional[pathlib.Path],  # noqa: UP045
         typer.Option(
@@ -88,8 +107,6 @@ def command(
 
         mfvjax atlas -n caffenet -i imagenet/train -l fc8 -u 0-999 -k 10 -o fc8-atlas
     """
-    if context.invoked_subcommand is not None:
-        return
     if images is None:
         raise typer.BadParameter("name the pool of images", param_hint="--images")
     from mfvjax.atlas import Share, build_atlas, join_processes, parse_units
@@ -119,11 +136,11 @@ def command(
             hold=hold,
             seed=seed,
             precision=precision,
-            top_fraction=top,
             class_ids=None if class_ids is None else read_class_ids(class_ids),
             facets_per_device=facets_per_device,
             share=share,
             progress=progress,
+            **o.discovery(top, mean_images, code_layer),  # type: ignore[arg-type]
         )
     _print_atlas(atlas, share=str(share), as_json=as_json, quiet=quiet)
 
@@ -158,7 +175,7 @@ def merge(
 
 
 @contextlib.contextmanager
-def _way_back(folder: pathlib.Path) -> Any:
+def _way_back(folder: pathlib.Path) -> Iterator[None]:
     """After Ctrl-C: what is there and how to go on; the exit code is the interrupt's."""
     try:
         yield
