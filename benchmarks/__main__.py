@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import pathlib
 import time
 from collections.abc import Sequence
 
@@ -16,6 +17,14 @@ PARTS = {
     "steps": "one ascent step and the whole run of ten facets, against both peers",
     "network": "forward and backward pass, against torch",
     "tv": "TV denoising, against scikit-image and torch",
+    "growth": "cost per facet-step as facets grow, and how many fit",
+    "maps": "t-SNE and k-means, against scikit-learn and openTSNE",
+    "codes": "codes of a folder of images",
+    "start": "cold start: import, first result, compiled programs on disk",
+    "memory": "peak memory",
+    "conversion": "a weights file of the size of CaffeNet",
+    "limit": "the floor of the device, and the whole layer of class units",
+    "profile": "where the time of a step goes",
 }
 NETWORKS = ("caffenet", "squeezenet")
 
@@ -45,13 +54,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the chosen parts."""
+def main(
+    arguments: Sequence[str] | None = None, *, folder: pathlib.Path = pathlib.Path(__file__).parent
+) -> None:
+    """Runs the chosen parts; `folder` holds the page and the results."""
     options = parse(arguments)
     set_up(options.device)
     from benchmarks.context import Context
     from benchmarks.harness import header, watch_others, write
-    from benchmarks.report import README, fill_readme, print_table, tables_as_data
+    from benchmarks.report import fill_readme, print_table, tables_as_data
 
     context = Context(options.network, options.device, quick=options.quick, full=options.full)
     for name in options.parts:
@@ -66,10 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"{options.device}_{options.network}_{name}",
                 {"command": _command(options, name), "tables": tables_as_data(tables)},
                 head={**header(), **others},
+                folder=folder / "results",
             )
     if not options.no_write:
-        for name in fill_readme():
-            print(f"{README.name} has no place for {name}")
+        for name in fill_readme(folder / "README.md", folder / "results"):
+            print(f"README.md has no place for {name}")
 
 
 def set_up(device: str) -> None:

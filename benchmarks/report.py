@@ -9,9 +9,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.harness import RESULTS
-
-README = pathlib.Path(__file__).parent / "README.md"
 _BLOCK = "<!-- results: {name} -->\n{text}<!-- end: {name} -->"
 
 
@@ -69,7 +66,7 @@ def markdown(table: Table) -> str:
     return "\n".join(lines)
 
 
-def fill_readme(readme: pathlib.Path = README, results: pathlib.Path = RESULTS) -> list[str]:
+def fill_readme(readme: pathlib.Path, results: pathlib.Path) -> list[str]:
     """Puts every result file into its place in `readme`; returns the names that have none.
 
     A place is what stands between ``<!-- results: NAME -->`` and ``<!-- end: NAME -->``.

@@ -7,21 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.networks import random_arrays
 from benchmarks.workload import StepValues
 from mfvjax.ascent.step import StepOptions, ascend, normalize_by_mean_absolute
 from mfvjax.models import ops
-from mfvjax.models.graph import GraphSpec, LayerSpec
-from mfvjax.network.caffe import from_graph
 from mfvjax.objective import stack_objectives, unit_objective
-from mfvjax.preprocess import Preprocessing
 from mfvjax.priors.jitter import margin_mask
 from mfvjax.schedule import Phase
+from tests.small_graph import small_network
 
 torch = pytest.importorskip("torch", reason="torch is not installed: no peers to compare with")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
-
-SIZE = 30
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -33,39 +28,9 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-LAYERS = [
-    ("conv1", ops.Convolution(8, (5, 5), (2, 2)), ["data"], "conv1"),
-    ("relu1", ops.ReLU(), ["conv1"], "conv1"),
-    ("pool1", ops.Pooling("max", (3, 3), (2, 2)), ["conv1"], "pool1"),
-    ("norm1", ops.LRN(5, 1e-2, 0.75), ["pool1"], "norm1"),
-    ("conv2", ops.Convolution(8, (3, 3), pad=(1, 1), groups=2), ["norm1"], "conv2"),
-    ("slope2", ops.ReLU(0.1), ["conv2"], "conv2"),
-    ("both", ops.Concat(), ["norm1", "conv2"], "both"),
-    ("pool2", ops.Pooling("average", (3, 3), (2, 2), (1, 1)), ["both"], "pool2"),
-    ("norm2", ops.LRN(3, 1e-2, 0.5), ["pool2"], "norm2"),
-    ("fc3", ops.InnerProduct(12), ["norm2"], "fc3"),
-    ("drop3", ops.Identity(), ["fc3"], "fc3"),
-    ("fc4", ops.InnerProduct(7), ["fc3"], "fc4"),
-    ("prob", ops.Softmax(), ["fc4"], "prob"),
-]
-
-
-def graph(layers=LAYERS):
-    made = (LayerSpec(name, op, tuple(inputs), (out,)) for name, op, inputs, out in layers)
-    return GraphSpec("small", "data", (SIZE, SIZE, 3), tuple(made))
-
-
 @pytest.fixture(scope="module")
 def network():
-    spec = graph()
-    return from_graph(
-        spec,
-        random_arrays(spec),
-        architecture="caffe_graph",
-        name="small",
-        preprocessing=Preprocessing((SIZE, SIZE), "BGR", (104.0, 117.0, 123.0), 0.02),
-        logits_layer="fc4",
-    )
+    return small_network()
 
 
 @pytest.fixture(scope="module")
@@ -100,15 +65,7 @@ def test_the_torch_network_computes_nothing_beyond_what_is_asked(network, window
 def test_layers_without_a_counterpart_are_refused(op):
     from benchmarks.torch_network import TorchNetwork
 
-    spec = graph([("odd", op, ["data"], "odd")])
-    made = from_graph(
-        spec,
-        {},
-        architecture="caffe_graph",
-        name="odd",
-        preprocessing=Preprocessing((SIZE, SIZE)),
-        logits_layer="odd",
-    )
+    made = small_network([("odd", op, ["data"], "odd")], logits_layer="odd")
     with pytest.raises(ValueError, match=r"layer 'odd' \(.*\) has no counterpart in torch"):
         TorchNetwork(made)
 
