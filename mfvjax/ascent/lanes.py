@@ -65,12 +65,12 @@ def join(
     return _join_compiled(tuple(parts), num_facets=num_facets, size=size)
 
 
-def side_by_side(run: Callable[..., Any], parts: Sequence[Batch]) -> list[Any]:
+def side_by_side(run: Callable[..., Any], parts: Sequence[tuple]) -> list[Any]:
     """``run(*part)`` for all parts, each in a thread of its own if there are several."""
     if len(parts) == 1:
         return [run(*parts[0])]
 
-    def finished(part: Batch) -> Any:
+    def finished(part: tuple) -> Any:
         return jax.block_until_ready(run(*part))
 
     with ThreadPoolExecutor(len(parts)) as threads:
