@@ -1,6 +1,6 @@
 """What an atlas costs: per unit as their number grows, and beyond one device and one process.
 
-    python -m benchmarks.atlas [--units 4,8,16,32,64] [--devices 1,2,4,8] [--processes 1,2,4]
+    python -m benchmarks.atlas [--parts units,division] [--units 4,8,16,32,64]
 
 The network is a small one with random weights, the pool noise: what is measured is the atlas, not
 the network. Each case runs in a process of its own, whose peak memory is its own; programs are
@@ -117,24 +117,13 @@ def run_case(units: int, devices: int, processes: int, cache: str) -> dict[str, 
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--units", default="4,8,16,32,64")
-    parser.add_argument("--devices", default="1,2,4,8")
-    parser.add_argument("--processes", default="1,2,4")
-    parser.add_argument("--child", nargs=4)
-    args = parser.parse_args()
-    if args.child:
-        units, out, share, coordinator = args.child
-        child(int(units), out, share, coordinator)
-        return
-    cases = [(int(n), 1, 1) for n in args.units.split(",")]
-    cases += [(16, int(n), 1) for n in args.devices.split(",")]
-    cases += [(16, 1, int(n)) for n in args.processes.split(",")]
+def measure(cases: list[tuple[int, int, int]]) -> list[dict[str, float]]:
+    """One row per case, a triple of units, devices and processes."""
     rows = []
     with tempfile.TemporaryDirectory() as cache:
-        for case in dict.fromkeys(cases):
-            run_case(*case, cache)  # compiles
+        for devices in sorted({devices for _, devices, _ in cases}):
+            run_case(4, devices, 1, cache)  # compiles what all numbers of units share
+        for case in cases:
             rows.append(run_case(*case, cache))
             row = rows[-1]
             print(
@@ -143,7 +132,29 @@ def main() -> None:
                 f"{row['peak_mib']:5.0f} MiB",
                 flush=True,
             )
-    print("written to", write("atlas", {"rows": rows}))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--units", default="4,8,16,32,64")
+    parser.add_argument("--devices", default="1,2,4,8")
+    parser.add_argument("--processes", default="1,2,4")
+    parser.add_argument("--parts", default="units,division")
+    parser.add_argument("--child", nargs=4)
+    args = parser.parse_args()
+    if args.child:
+        units, out, share, coordinator = args.child
+        child(int(units), out, share, coordinator)
+        return
+    if "units" in args.parts:
+        rows = measure([(int(n), 1, 1) for n in args.units.split(",")])
+        print("written to", write("atlas_units", {"rows": rows}))
+    if "division" in args.parts:
+        cases = [(16, int(n), 1) for n in args.devices.split(",")]
+        cases += [(16, 1, int(n)) for n in args.processes.split(",")]
+        rows = measure(list(dict.fromkeys(cases)))
+        print("written to", write("atlas_division", {"rows": rows}))
 
 
 if __name__ == "__main__":

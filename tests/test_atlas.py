@@ -18,6 +18,8 @@ from mfvjax.atlas import (
     ChangedImageError,
     DamagedUnitWarning,
     Share,
+    UnitFailedWarning,
+    join_processes,
     merge_atlas,
 )
 from mfvjax.facets.codes import compute_codes
@@ -392,6 +394,18 @@ def test_a_facet_does_not_depend_on_its_batch(whole, pool, tmp_path):
         assert a.activations.tobytes() == b.activations.tobytes()
 
 
+def test_a_unit_without_facets_does_not_stop_the_others(pool, tmp_path):
+    """All images of one class are the same one."""
+    shutil.copytree(pool, tmp_path / "pool")
+    for path in (tmp_path / "pool" / "class_1").iterdir():
+        path.write_bytes((pool / "class_1" / "00.png").read_bytes())
+    with pytest.warns(UnitFailedWarning, match="fc:1 is left out: all 24 images have the same co"):
+        atlas = build(tmp_path / "atlas", tmp_path / "pool", devices=ONE_DEVICE)
+    assert list(atlas.failed) == ["fc:1"]
+    assert atlas.made == ("fc:0", "fc:2", "fc:3")
+    assert atlas.missing == ("fc:1",)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -408,3 +422,8 @@ def test_a_facet_does_not_depend_on_its_batch(whole, pool, tmp_path):
 def test_errors_say_what_would_be_right(options, message, pool, tmp_path):
     with pytest.raises(ValueError, match=message):
         build(tmp_path / "atlas", pool, **options)
+
+
+def test_processes_meet_before_anything_else():
+    with pytest.raises(RuntimeError, match="must be called before"):
+        join_processes("127.0.0.1:1", 2, 0)

@@ -37,7 +37,9 @@ def asked(monkeypatch, tmp_path):
     def build_atlas(network, images, **options):
         calls.append({"network": network, "images": images, **options})
         units = tuple(options["units"])
-        return Atlas(options["out"], options["out"] / "index.html", units, units[:2], {}, 1, ("x",))
+        return Atlas(
+            options["out"], options["out"] / "index.html", units, units[:2], {}, {}, 1, ("x",)
+        )
 
     monkeypatch.setattr(mfvjax.atlas, "build_atlas", build_atlas)
     return calls

@@ -64,7 +64,7 @@ def resolve_targets(
     for target in targets:
         if isinstance(target, Objective):
             objectives.append(target)
-            labels.append(" + ".join(_label(term) for term in target.terms))
+            labels.append(" + ".join(_label(term) for term in target.terms if term.weight))
         else:
             unit = network.resolve(target)
             objectives.append(unit_objective(unit))

@@ -2,6 +2,7 @@
 
 from mfvjax.atlas.build import Atlas as Atlas
 from mfvjax.atlas.build import DamagedUnitWarning as DamagedUnitWarning
+from mfvjax.atlas.build import UnitFailedWarning as UnitFailedWarning
 from mfvjax.atlas.build import build_atlas as build_atlas
 from mfvjax.atlas.find import ChangedImageError as ChangedImageError
 from mfvjax.atlas.folder import AtlasFolder as AtlasFolder

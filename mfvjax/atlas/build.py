@@ -42,6 +42,10 @@ class DamagedUnitWarning(UserWarning):
     """The folder of a finished unit is damaged; the unit is made again."""
 
 
+class UnitFailedWarning(UserWarning):
+    """No facets can be found for a unit, whose images all look the same to it, say."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Atlas:
     """What a call of `build_atlas` left.
@@ -51,6 +55,7 @@ class Atlas:
       index: its gallery page.
       units: of this process's share.
       made: those that this call made.
+      failed: those whose images cannot be divided into facets, and why.
       damaged: units of the share that were there, but damaged, and what was wrong.
       by_class: of those made, how many found images of their class in the pool.
       missing: units of the whole atlas that are not finished.
@@ -60,6 +65,7 @@ class Atlas:
     index: pathlib.Path
     units: tuple[str, ...]
     made: tuple[str, ...]
+    failed: dict[str, str]
     damaged: dict[str, str]
     by_class: int
     missing: tuple[str, ...]
@@ -123,6 +129,7 @@ def build_atlas(
 
     Warns:
       DamagedUnitWarning: a finished unit was damaged, and is made again.
+      UnitFailedWarning: a unit has no facets; the others are made.
     """
     refuse_foreign(pathlib.Path(out))
     opened = open_network(network, precision=precision)
@@ -154,14 +161,17 @@ def build_atlas(
         for reason in damaged.values():
             warnings.warn(f"{reason}; it is made again", DamagedUnitWarning, stacklevel=2)
         made: list[str] = []
+        failed: dict[str, str] = {}
         choices = _choose(settings, missing)
         try:
             if missing:
-                made.extend(_make(settings, folder, choices, used, progress))
+                made.extend(_make(settings, folder, choices, used, progress, failed))
         finally:  # also when it was interrupted: what is finished can be looked at
             with contextlib.suppress(OSError):
                 write_index(folder)
-        left, _ = folder.check(folder.plan.units)
+        for unit, reason in failed.items():
+            warnings.warn(f"{unit} is left out: {reason}", UnitFailedWarning, stacklevel=2)
+        left = folder.unfinished()
         if not left:
             folder.close()
     return Atlas(
@@ -169,8 +179,9 @@ def build_atlas(
         index=folder.path / INDEX,
         units=tuple(mine),
         made=tuple(made),
+        failed=failed,
         damaged=damaged,
-        by_class=sum(choice.indices is not None for choice in choices),
+        by_class=sum(one.indices is not None for one in choices if one.unit in made),
         missing=tuple(left),
     )
 
@@ -200,6 +211,7 @@ def _make(
     choices: Sequence[Choice],
     devices: Sequence[jax.Device],
     progress: ProgressFn | None,
+    failed: dict[str, str],
 ) -> Iterator[str]:
     """Finds the facets of all units, then visualizes them; gives each unit once it is stored."""
     report = progress or (lambda step, done, total: None)
@@ -211,7 +223,9 @@ def _make(
         options=settings.grouping,
         code_layer=settings.code_layer,
         progress=progress,
+        failed=failed,
     )
+    choices = [choice for choice in choices if choice.unit in numbers]
     total = sum((number + 1) * settings.num_steps(unit) for unit, number in numbers.items())
     taken = 0
 

@@ -17,7 +17,7 @@ from mfvjax.atlas.folder import AtlasFolder
 from mfvjax.atlas.scan import Scan
 from mfvjax.facets.codes import Codes, request_code
 from mfvjax.facets.discover import assemble_facets
-from mfvjax.facets.grouping import GroupOptions, canonical_order, group_codes
+from mfvjax.facets.grouping import Grouping, GroupOptions, canonical_order, group_codes
 from mfvjax.facets.result import DamagedFacetsError, Facets
 from mfvjax.images import ImageSource
 from mfvjax.network import Network
@@ -41,6 +41,7 @@ def find_facets(
     folder: AtlasFolder,
     *,
     options: GroupOptions,
+    failed: dict[str, str],
     code_layer: str | None = None,
     progress: ProgressFn | None = None,
     spool_bytes: int = _SPOOL_BYTES,
@@ -57,15 +58,16 @@ def find_facets(
       choices: of the units.
       folder: of the atlas.
       options: of discovery.
+      failed: gets the units that have no facets, and why.
       code_layer: instead of the network's choice.
       progress: called with (step, done, in all).
       spool_bytes: of codes on disk, if they can be divided at all.
 
-    Returns: the number of facets of each unit.
+    Returns: the number of facets of each unit that has some.
 
     Raises:
       RunWriteError: no space left.
-      ValueError: an image cannot be used, or the options do not fit a unit.
+      ValueError: an activation is not finite, or no image can be read.
     """
     numbers = {choice.unit: _num_found(folder.found_path(choice.unit)) for choice in choices}
     left = [choice for choice in choices if not numbers[choice.unit]]
@@ -79,7 +81,7 @@ def find_facets(
                 network, source, part, claim.path, code_layer=code_layer, progress=reading
             ) as scan,
         ):
-            for facets in _discover(network, source, scan, options):
+            for facets in _discover(network, source, scan, options, failed):
                 hashes = [fingerprint(index) for index in facets.indices.tolist()]
                 kept = {**facets.options, IMAGE_HASHES: hashes}
                 unit = str(facets.unit)
@@ -88,7 +90,7 @@ def find_facets(
                 if progress is not None:
                     done = sum(number > 0 for number in numbers.values())
                     progress("finding facets", done, len(choices))
-    return numbers
+    return {unit: number for unit, number in numbers.items() if number}
 
 
 def load_facets(source: ImageSource, folder: AtlasFolder, unit: str) -> Facets:
@@ -146,35 +148,41 @@ def _spooled(network: Network, choice: Choice, code_layer: str | None) -> int:
 
 
 def _discover(
-    network: Network, source: ImageSource, scan: Scan, options: GroupOptions
+    network: Network,
+    source: ImageSource,
+    scan: Scan,
+    options: GroupOptions,
+    failed: dict[str, str],
 ) -> Iterator[Facets]:
     # Always the same number side by side: a unit's map must not depend on how many are left.
     width = None if jax.default_backend() == "cpu" else _UNITS_AT_ONCE
     for first in range(0, len(scan.choices), width or 1):
-        last = min(first + (width or 1), len(scan.choices))
-        codes = [scan.codes(row) for row in range(first, last)]
-        for of_one in codes:
-            _check_number(of_one, options)
-        groupings = group_codes(
-            [one.codes for one in codes],
-            [canonical_order(one.codes, one.activations, one.names) for one in codes],
-            options=options,
-            units_at_once=width,
-        )
-        for choice, one, grouping in zip(scan.choices[first:last], codes, groupings, strict=True):
-            chosen = {**dataclasses.asdict(options), **_how(choice)}
-            yield assemble_facets(network, source, one, grouping, options=chosen)
+        chosen = scan.choices[first : first + (width or 1)]
+        codes = [scan.codes(row) for row in range(first, first + len(chosen))]
+        groupings = _group(codes, options, width, failed)
+        for choice, one, grouping in zip(chosen, codes, groupings, strict=True):
+            if grouping is not None:
+                kept = {**dataclasses.asdict(options), **_how(choice)}
+                yield assemble_facets(network, source, one, grouping, options=kept)
+
+
+def _group(
+    codes: Sequence[Codes], options: GroupOptions, width: int | None, failed: dict[str, str]
+) -> list[Grouping | None]:
+    """The groupings of units, side by side; one by one where that fails, to learn whose fault."""
+    orders = [canonical_order(one.codes, one.activations, one.names) for one in codes]
+    try:
+        values = [one.codes for one in codes]
+        return list(group_codes(values, orders, options=options, units_at_once=width))
+    except ValueError as error:
+        if len(codes) == 1:
+            failed[str(codes[0].unit)] = str(error)
+            return [None]
+    return [grouping for one in codes for grouping in _group([one], options, width, failed)]
 
 
 def _how(choice: Choice) -> dict[str, Any]:
     return {"label": choice.label, "top_count": choice.count or None}
-
-
-def _check_number(codes: Codes, options: GroupOptions) -> None:
-    try:
-        options.check_number(len(codes.names))
-    except ValueError as error:
-        raise ValueError(f"unit {codes.unit}: {error} that can be read") from error
 
 
 def _save(facets: Facets, folder: AtlasFolder, unit: str) -> None:

@@ -36,6 +36,7 @@ from mfvjax.store import (
     DamagedRunError,
     NotARunError,
     claims,
+    is_finished,
     open_run_folder,
     verify_run,
     write_run,
@@ -45,6 +46,7 @@ from mfvjax.types import Unit
 
 UNITS, FOUND, INDEX = "units", "found", "index.html"
 _CODES = "codes"
+_PROBE = ".writable-"
 _OURS = (PLAN_JSON, LOCK_FILE, INDEX, UNITS, FOUND)
 
 
@@ -72,7 +74,9 @@ class AtlasFolder:
         try:
             for folder in (UNITS, FOUND):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
-                os.rmdir(tempfile.mkdtemp(prefix=".writable-", dir=self.path / folder))
+                probe = tempfile.mkdtemp(prefix=_PROBE, dir=self.path / folder)
+                with contextlib.suppress(FileNotFoundError):  # taken for a dead process's
+                    os.rmdir(probe)
         except OSError as error:
             raise explain(error, self.path) from error
         self.locks = UnitLocks(self.path)
@@ -138,6 +142,10 @@ class AtlasFolder:
         for path in (self.path / UNITS).glob(f".*.{claims.WRITING}-*"):
             if path.name[1:].rpartition(f".{claims.WRITING}-")[0] in names:
                 _remove_dead(path)
+        for folder in (UNITS, FOUND):
+            for path in (self.path / folder).glob(f"{_PROBE}*"):
+                with contextlib.suppress(OSError):
+                    path.rmdir()
         for path in (self.path / FOUND).glob("*.partial"):
             if path.name.partition(".npz.")[0] in names:
                 path.unlink(missing_ok=True)
@@ -154,6 +162,10 @@ class AtlasFolder:
             states = list(pool.map(self.problem, units))
         missing = [unit for unit, state in zip(units, states, strict=True) if state is not None]
         return missing, {unit: state for unit, state in zip(units, states, strict=True) if state}
+
+    def unfinished(self) -> list[str]:
+        """Units of the whole atlas that are not finished, by the sizes of their files alone."""
+        return [unit for unit in self.plan.units if not is_finished(self.unit_path(unit))]
 
     def problem(self, unit: str, path: pathlib.Path | None = None) -> str | None:
         """``None`` if the unit is finished, ``""`` if it is missing, else what is wrong with it.

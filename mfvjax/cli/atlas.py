@@ -195,6 +195,7 @@ def _print_atlas(atlas: Atlas, *, share: str, as_json: bool, quiet: bool) -> Non
         "units": len(atlas.units),
         "made": list(atlas.made),
         "by_class": atlas.by_class,
+        "failed": atlas.failed,
         "damaged": atlas.damaged,
         "missing": list(atlas.missing),
     }
