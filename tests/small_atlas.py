@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 OPTIONS = {
     "num_facets": 2,
     "num_mean_images": 5,
+    "hold": 1.0,
     "facets_per_device": 3,
     "class_ids": CLASS_IDS,
 }

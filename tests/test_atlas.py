@@ -114,6 +114,7 @@ def test_a_unit_is_what_the_main_job_makes(number, whole, pool):
         unit=f"fc:{number}",
         num_facets=2,
         num_mean_images=5,
+        hold=1.0,
         schedule=schedule(),
         **top,
     )
