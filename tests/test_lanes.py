@@ -12,6 +12,7 @@ import pytest
 from mfvjax.ascent import lanes, visualize
 from mfvjax.ascent.engine import DEFAULT_OPTIMIZER
 from mfvjax.ascent.loop import init_state
+from mfvjax.ascent.program import compiled
 from mfvjax.schedule import Phase, Schedule
 from tests.tiny_network import SIZE, tiny_network
 
@@ -118,3 +119,11 @@ def test_lanes_change_no_image(monkeypatch):
     )
     # A program with room for the second canvas takes the same steps on the first.
     np.testing.assert_allclose(one.phase_images[0], alone.images, atol=0.05)
+
+
+def test_an_option_that_the_compiler_does_not_know_is_left_out():
+    lowered = jax.jit(lambda x: x + 1).lower(jnp.ones(3))
+    run = compiled(lowered, {"xla_cpu_no_such_option": "1"})
+    assert run(jnp.ones(3)).tolist() == [2, 2, 2]
+    with pytest.raises(jax.errors.JaxRuntimeError, match="xla_cpu_prefer_vector_width"):
+        compiled(lowered, {"xla_cpu_prefer_vector_width": "wide"})

@@ -79,6 +79,8 @@ def side_by_side(run: Callable[..., Any], parts: Sequence[tuple]) -> list[Any]:
 
 def _split(batch: Batch, *, lanes: int, room: Size) -> tuple[Batch, ...]:
     state = _resized(batch[0], room)
+    if lanes == 1:  # and facets may lie on many devices, where they shall stay
+        return ((state, *batch[1:]),)
     count = len(state.status)
     rows = np.minimum(np.arange(-(-count // lanes) * lanes), count - 1).reshape(lanes, -1)
     return tuple(

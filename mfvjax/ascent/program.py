@@ -74,20 +74,17 @@ class Program:
         )
         facets, copied = spec.sharding(by_facet=True), spec.sharding(by_facet=False)
         scalar = jax.ShapeDtypeStruct((), np.int32)
-        self._compiled = (
-            jax.jit(mapped, donate_argnums=0)
-            .lower(
-                _abstract(state, facets),
-                _abstract(params, copied),
-                _abstract(readouts, facets),
-                _abstract(keys, facets),
-                _abstract(_EMPTY_VALUES, copied),
-                _abstract(scalar, copied),
-                _abstract(scalar, copied),
-                _abstract(jax.ShapeDtypeStruct((2,), np.int32), copied),
-            )
-            .compile(compiler_options=_COMPILER_OPTIONS.get(spec.devices[0].platform))
+        lowered = jax.jit(mapped, donate_argnums=0).lower(
+            _abstract(state, facets),
+            _abstract(params, copied),
+            _abstract(readouts, facets),
+            _abstract(keys, facets),
+            _abstract(_EMPTY_VALUES, copied),
+            _abstract(scalar, copied),
+            _abstract(scalar, copied),
+            _abstract(jax.ShapeDtypeStruct((2,), np.int32), copied),
         )
+        self._compiled = compiled(lowered, _COMPILER_OPTIONS.get(spec.devices[0].platform))
 
     def __call__(
         self,
@@ -129,6 +126,18 @@ class Program:
 _COMPILER_OPTIONS: dict[str, dict[str, str | bool]] = {
     "cpu": {"xla_cpu_prefer_vector_width": "512"}
 }
+
+
+def compiled(lowered: Any, options: dict[str, str | bool] | None) -> Any:
+    """`lowered`, compiled with `options`, or without them by an XLA that does not know them."""
+    if options is not None:
+        try:
+            return lowered.compile(compiler_options=options)
+        except jax.errors.JaxRuntimeError as error:
+            if "No such compile option" not in str(error):
+                raise
+    return lowered.compile()
+
 
 _EMPTY_VALUES = StepValues(
     *(np.zeros(MAX_CHUNK, t) for t in (np.float32, np.float32, np.float32, np.bool_, np.int32))
