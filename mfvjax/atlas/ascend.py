@@ -114,8 +114,9 @@ def ascend_jobs(
 
     Every batch has `facets_per_device` facets on every device, the last one filled up with repeats,
     so that each device always runs the same program. A facet then comes out the same, bit for bit
-    on the same kind of device, wherever in whichever batch it is, on however many devices. Its
-    random numbers come from the seed and its number within the unit.
+    on the same kind of device, wherever in whichever batch it is. Its random numbers come from the
+    seed and its number within the unit. XLA compiles for one device otherwise than for several:
+    between these, facets agree up to rounding, which a long ascent amplifies.
 
     Args:
       network: of the units.

@@ -95,8 +95,9 @@ def build_atlas(
     """Makes the facets of many units, each a run folder of its own, and a gallery of all.
 
     Called again with the same arguments it makes what is missing, whatever ended the call before:
-    a unit is in its folder whole or not at all. A unit comes out the same however the work was
-    divided: bit for bit on devices of one kind, and as `run_unit` makes it up to rounding.
+    a unit is in its folder whole or not at all. A unit comes out the same, bit for bit, however
+    the work was interrupted and divided between processes with devices of one kind, and up to
+    rounding on one device instead of several, or as `run_unit` makes it.
 
     Main arguments:
       network: as `run_unit`.
