@@ -90,9 +90,6 @@ def set_up(device: str) -> None:
     Raises:
       SystemExit: there is no such device.
     """
-    # Torch's threads otherwise spin between operations, which costs it a factor of ten wherever
-    # another process wants a core.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if device == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
     import jax

@@ -124,15 +124,16 @@ def measure_rates(*, size: int, dtype: Any = jnp.float32, repeats: int = 5) -> R
     return Rates(
         bandwidth=2 * FLOAT * long.size / seconds["copy"],
         matrix=2 * size**3 / seconds["matrix"],
-        elementwise=2 * _CHAIN * long.size / seconds["chain"],
+        elementwise=2 * _CHAIN * _ACROSS * long.size / seconds["chain"],
     )
 
 
-_CHAIN = 256
+_CHAIN, _ACROSS = 32, 8
 
 
 def _chain(values: jax.Array) -> jax.Array:
-    """Multiplications and additions on values that stay in registers."""
+    """Multiplications and additions on values that stay in registers, eight chains side by side."""
+    chains = [values + i for i in range(_ACROSS)]
     for i in range(_CHAIN):
-        values = values * (0.5 + i / _CHAIN) + 0.25
-    return values
+        chains = [chain * (0.5 + i / _CHAIN) + 0.25 for chain in chains]
+    return sum(chains[1:], chains[0])

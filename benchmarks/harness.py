@@ -51,10 +51,16 @@ def interleaved(
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(repeats):
         for name, run in candidates.items():
+            settle()
             started = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - started)
     return seconds
+
+
+def settle() -> None:
+    """Waits until the threads of the last candidate sleep: torch's spin a while for more work."""
+    time.sleep(0.05)
 
 
 def medians(seconds: Mapping[str, list[float]]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Where a step's time goes: the network alone, TV alone, and what is left of the whole step."""
+"""Where a step's time goes: by leaving out TV, and then the network."""
 
 from __future__ import annotations
 
@@ -10,60 +10,62 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks.candidates import NUM_FACETS, gradient_of, isotropic, our_tv, tv_cases, workload
+from benchmarks.candidates import NUM_FACETS, isotropic, our_tv, tv_cases, workload
 from benchmarks.context import Context
 from benchmarks.harness import interleaved, medians
 from benchmarks.ours import Ours
-from benchmarks.parts.network import our_pass
 from benchmarks.report import Table
-from benchmarks.sweeps import after_gradient
-from mfvjax.priors.tv import denoise_tv
-from mfvjax.schedule import Phase
+from mfvjax.network import Network
 
 _STEPS = 4
 
 
 def run(context: Context) -> list[Table]:
-    """The first two phases' first steps with ten facets, for both rules."""
+    """Ten facets, four steps over the ramps of the first two phases, for both rules."""
     work = workload(context)
-    exact = work.schedule
-    paper = isotropic(exact, "ours", our_tv, tv_cases(context))
-    moved = after_gradient(work.starts, gradient_of(context, work.units)(work.starts), 1.0)
-    placed, ours = jnp.asarray(moved), Ours(context.network)
-    runs: dict[str, Callable[[], Any]] = {"network": our_pass(context, work.starts)}
-    names = []
-    for rule, schedule in (("isotropic", paper), ("release's rule", exact)):
-        for number in (0, 1):
-            phase = dataclasses.replace(schedule.phases[number], num_steps=_STEPS)
-            name = f"{rule}, phase {number + 1}"
-            names.append((name, phase))
-            runs[f"step {name}"] = functools.partial(
-                ours.run_phase, work.starts, work.units, phase, 0
-            )
-            for i, fidelity in enumerate(phase.fidelity.values(_STEPS)):
-                runs[f"tv {name} {i}"] = _tv(placed, phase, float(fidelity))
+    paper = isotropic(work.schedule, "ours", our_tv, tv_cases(context))
+    whole, hollow = Ours(context.network), Ours(without_network(context.network))
+    runs: dict[str, Callable[[], Any]] = {}
+
+    def add(name: str, way: Ours, phase: Any, **changes: Any) -> None:
+        phase = dataclasses.replace(phase, num_steps=_STEPS, **changes)
+        runs[name] = functools.partial(way.run_phase, work.starts, work.units, phase, 0)
+
+    phases = {
+        f"{rule}, phase {number + 1}": schedule.phases[number]
+        for rule, schedule in (("isotropic", paper), ("release's rule", work.schedule))
+        for number in (0, 1)
+    }
+    for name, phase in phases.items():
+        add(name, whole, phase)
+    bare = next(iter(phases.values()))
+    add("no TV", whole, bare, num_sweeps=0)
+    add("neither", hollow, bare, num_sweeps=0)
     seconds = medians(interleaved(runs, repeats=context.repeats))
-    each = {name: 1e3 * value / NUM_FACETS for name, value in seconds.items()}
-    rows = []
-    for name, phase in names:
-        step = each[f"step {name}"] / _STEPS
-        tv = sum(each[f"tv {name} {i}"] for i in range(_STEPS)) / _STEPS
-        rest = step - tv - each["network"]
-        rows.append([name, step, each["network"], tv, rest, phase.num_sweeps])
+    each = {name: 1e3 * value / NUM_FACETS / _STEPS for name, value in seconds.items()}
+    network = each["no TV"] - each["neither"]
+    rows = [
+        [name, each[name], network, each[name] - each["no TV"], each["neither"], phase.num_sweeps]
+        for name, phase in phases.items()
+    ]
     note = (
-        f"{context.network_name}, {NUM_FACETS} facets, {_STEPS} steps over the ramp of each phase; "
-        "network and TV are timed alone, the rest (crops, masks, writing back, starting the loop) "
-        "is the difference, noise included."
+        f"{context.network_name}, {NUM_FACETS} facets, {_STEPS} steps over the ramp of each phase. "
+        "Network and TV: what the step loses without them; rest: crops, masks, normalizing, "
+        "writing back, starting the loop."
     )
     columns = ["ms per facet-step", "whole step", "network", "TV", "rest", "sweeps at most"]
     return [Table("Where the time goes", columns, rows, [note])]
 
 
-def _tv(images: jax.Array, phase: Phase, fidelity: float) -> Callable[[], Any]:
-    options: dict[str, Any] = {
-        "rule": phase.tv_rule,
-        "order": phase.tv_order,
-        "num_sweeps": phase.num_sweeps,
-        "tolerance": phase.tv_tolerance,
-    }
-    return lambda: jax.block_until_ready(denoise_tv(images, fidelity=fidelity, **options))
+def without_network(network: Network) -> Network:
+    """A network of the same layers whose activations are all the image's mean, for nothing."""
+    shapes = {name: layer.shape for name, layer in network.layers.items()}
+
+    def forward(params: Any, net_input: jax.Array) -> dict[str, jax.Array]:
+        means = net_input.mean((1, 2, 3))
+        return {
+            name: jnp.broadcast_to(means.reshape(-1, *[1] * len(shape)), (len(means), *shape))
+            for name, shape in shapes.items()
+        }
+
+    return dataclasses.replace(network, forward=forward)

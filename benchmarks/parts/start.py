@@ -39,11 +39,12 @@ def run(context: Context) -> list[Table]:
         "a fresh process",
         "to the first step, s",
         "next step, s",
-        "of it import mfvjax, s",
+        "of it the import of mfvjax, s",
         "besides: weights, s",
     ]
     note = (
-        f"{context.network_name}, ten facets, one process each; making or reading the network's "
-        "weights is not counted in the first two columns."
+        f"{context.network_name}, ten facets, one process each. Making or reading the network's "
+        "weights is not counted in the first two columns; the import of the library is, also for "
+        "the peers, who take their weights from it."
     )
     return [Table("Cold start", columns, rows, [note])]

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.candidates import NUM_FACETS, Entry, entries
 from benchmarks.context import Context
+from benchmarks.harness import settle
 from benchmarks.report import Table
 from benchmarks.workload import run_schedule
 
@@ -42,6 +43,7 @@ def _phase_seconds(entry: Entry, context: Context, *, seed: int) -> list[float]:
     factor = QUICK_FACTOR if context.quick else FACTOR
     short = entry.work.schedule.shortened(factor)
     work = dataclasses.replace(entry.work.first(num_facets), schedule=short)
+    settle()
     _, seconds = run_schedule(entry.candidate, work, seed=seed)  # type: ignore[arg-type]
     return [
         NUM_FACETS / num_facets * taken / phase.num_steps
