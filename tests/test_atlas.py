@@ -24,7 +24,7 @@ from mfvjax.atlas import (
 )
 from mfvjax.facets.codes import compute_codes
 from mfvjax.facets.top import top_images
-from mfvjax.pipeline import run_unit
+from mfvjax.pipeline import largest_difference, replay, run_unit
 from mfvjax.store import RunWriteError, load_run
 from tests.small_atlas import build, paint_pool, schedule, shared_network
 from tests.tiny_network import tiny_network
@@ -128,10 +128,21 @@ def test_a_unit_is_what_the_main_job_makes(number, whole, pool):
     assert stored.scores.keys() == alone.scores.keys()
 
 
-def test_a_unit_replays_from_what_it_wrote_down(whole, pool):
+def test_a_unit_writes_down_where_its_images_came_from(whole, pool):
     options = load_run(whole[0] / "units" / "fc-0001").options
     assert options["images"] == f"class:class 1@{pool}"
     assert load_run(whole[0] / "units" / "fc-0003").options["images"] == str(pool)
+
+
+@pytest.mark.slow
+def test_units_replay_like_any_run(pool, tmp_path):
+    """Class 1 with its images, class 3 with the top of the pool."""
+    few = {"schedule": "small-image", "step_fraction": 0.05}
+    build(tmp_path / "atlas", pool, units=("fc:1", "fc:3"), **few)
+    for name in ("fc-0001", "fc-0003"):
+        run = load_run(tmp_path / "atlas" / "units" / name)
+        again = replay(run, network=shared_network())
+        assert largest_difference(run, again) < 0.1
 
 
 def test_the_pass_reads_what_single_passes_read(pool, tmp_path):
