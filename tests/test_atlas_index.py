@@ -1,15 +1,18 @@
 """The gallery in headless Chromium: a thousand units, found, sorted and looked at."""
 
 import dataclasses
+import io
 import shutil
 import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mfvjax.atlas.cover import sheet
 from mfvjax.atlas.folder import AtlasFolder
 from mfvjax.atlas.index import read_entries, render_index, write_index
+from mfvjax.report.embed import jpeg, thumbnail_sheet
 from tests import chromium
 from tests.run_example import example_run
 from tests.test_atlas_parts import make_plan
@@ -188,3 +191,11 @@ def test_the_sheet_of_facets_goes_row_by_row():
     assert whole[2, 2, 0] == 6
     assert whole[3, 9, 0] == 255
     assert sheet(cells[:2]).shape == (2, 4, 3)
+
+
+def test_pictures_of_noise_can_be_embedded():
+    """More than a byte per pixel even as JPEG, which Pillow cannot optimize."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 48, 48, 3), np.uint8)
+    assert thumbnail_sheet(noise).uri.startswith("data:image/jpeg;base64,")
+    data = jpeg(noise.reshape(8 * 48, 8 * 48, 3))
+    assert Image.open(io.BytesIO(data)).size == (384, 384)

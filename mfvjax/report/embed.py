@@ -111,5 +111,9 @@ def _encoded(image: UInt8[np.ndarray, "h w c"], kind: str, **options: object) ->
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format=kind, **options)
+    try:
+        Image.fromarray(image).save(buffer, format=kind, **options)
+    except OSError:  # Pillow cannot optimize a JPEG of more than a byte per pixel: noise
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, format=kind, **{**options, "optimize": False})
     return buffer.getvalue()
