@@ -2,8 +2,8 @@
 
     python -m benchmarks.atlas [--parts units,division] [--units 4,8,16,32,64]
 
-The network is a small one with random weights, the pool noise: what is measured is the atlas, not
-the network. Each case runs in a process of its own, whose peak memory is its own; programs are
+The network is a small one with random weights, the pool random patches: what is measured is the
+atlas, not the network. Each case runs in a process of its own, whose peak memory is its own; programs are
 compiled before, into a cache that all share. Seconds are those of `build_atlas` alone, from the
 first image read to the gallery; with several processes, those of the slowest.
 
@@ -61,7 +61,8 @@ def child(units: int, out: str, share: str, coordinator: str) -> None:
         logits_layer="fc",
     )
     phase = Phase(num_steps=40, fidelity=0.5, step_size=4.0, offset_std=0.3, num_sweeps=10)
-    images = np.random.default_rng(0).integers(0, 256, (_NUM_IMAGES, 48, 48, 3), np.uint8)
+    patches = np.random.default_rng(0).integers(0, 256, (_NUM_IMAGES, 6, 6, 3), np.uint8)
+    images = patches.repeat(8, axis=1).repeat(8, axis=2)
     started = time.perf_counter()
     atlas = build_atlas(
         network,
