@@ -4,8 +4,8 @@
 
 The network is a small one with random weights, the pool random patches: what is measured is the
 atlas, not the network. Each case runs in a process of its own, whose peak memory is its own;
-programs are compiled before, into a cache that all share. Seconds are those of `build_atlas` alone, from the
-first image read to the gallery; with several processes, those of the slowest.
+programs are compiled before, into a cache that all share. Seconds are those of `build_atlas` alone,
+from the first image read to the gallery; with several processes, those of the slowest.
 
 Devices are virtual ones of one CPU: they show the overhead of dividing the work, not its gain.
 """
