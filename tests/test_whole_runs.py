@@ -117,6 +117,7 @@ def test_the_whole_job_on_real_photographs(data_dir, squeezenet):
         unit="pool_final:574",
         num_facets=3,
         step_fraction=0.03,
+        hold=1.0,  # at the default weight, so few steps go to the facet before the class
         num_mean_images=8,
     )
     assert run.num_facets == 3
