@@ -41,7 +41,7 @@ def run(context: Context) -> list[Table]:
     bare = next(iter(phases.values()))
     add("no TV", whole, bare, num_sweeps=0)
     add("neither", hollow, bare, num_sweeps=0)
-    seconds = medians(interleaved(runs, repeats=context.repeats))
+    seconds = medians(interleaved(runs, repeats=2 * context.repeats))
     each = {name: 1e3 * value / NUM_FACETS / _STEPS for name, value in seconds.items()}
     network = each["no TV"] - each["neither"]
     rows = [
