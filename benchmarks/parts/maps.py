@@ -68,15 +68,11 @@ def _one(context: Context, codes: np.ndarray) -> Table:
 def _many(context: Context, codes: list[np.ndarray]) -> Table:
     keys = [jax.random.key(seed) for seed in range(len(codes))]
     runs: dict[str, Callable[[], Any]] = {
-        "one": lambda: embed_codes(keys[0], codes[0]),
-        "many": lambda: embed_many(keys, codes),
+        "one by one": lambda: [embed_codes(*pair) for pair in zip(keys, codes, strict=True)],
+        "in one call": lambda: embed_many(keys, codes),
     }
     seconds = medians(interleaved(runs, repeats=min(context.repeats, 2)))
-    each = seconds["many"] / len(codes)
-    rows = [
-        ["one unit", seconds["one"], seconds["one"]],
-        [f"{len(codes)} units in one call", seconds["many"], each],
-    ]
+    rows = [[f"{len(codes)} units {how}", s, s / len(codes)] for how, s in seconds.items()]
     note = f"PCA and t-SNE of {NUM_CODES} codes each, without k-means."
     return Table("Maps of many units, mfvjax", ["", "s", "s per unit"], rows, [note])
 
