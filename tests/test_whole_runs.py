@@ -116,13 +116,13 @@ def test_the_whole_job_on_real_photographs(data_dir, squeezenet):
         files,
         unit="pool_final:574",
         num_facets=3,
-        step_fraction=0.03,
-        hold=1.0,  # at the default weight, so few steps go to the facet before the class
+        step_fraction=0.2,
         num_mean_images=8,
     )
     assert run.num_facets == 3
     assert run.facets.sizes.sum() == 48
     assert run.shown.images.shape == (3, 272, 272, 3)
-    assert (run.shown.top_classes[:, 0] == 574).mean() > 0.5  # so few steps
-    assert (run.scores["activation_percentile"] > 50).all()
+    assert (run.shown.top_classes[:, 0] == 574).mean() > 0.5
+    assert np.median(run.scores["activation_percentile"]) > 50
+    assert run.summary["recall"] >= 2 / 3
     assert (run.scores["color_distance"] < run.scores["color_distance_control"]).all()
