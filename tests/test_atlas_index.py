@@ -125,11 +125,11 @@ def test_a_thousand_units_open_and_are_found_quickly(thousand, browser):
     opened = time.perf_counter() - started
     assert browser.log() == []
     assert browser.one("#count").text == "1,000 units"
-    assert opened < 5
+    assert opened < 20  # 0.8 s on a free machine
     assert thousand.stat().st_size < 2e6
     loaded = browser.js("return performance.getEntriesByType('resource').length")
     assert loaded < 300  # pictures load as they come into view
-    assert max(search(browser, text) for text in ("golf", "parachute 3", "fc8:99", "")) < 500
+    assert max(search(browser, text) for text in ("golf", "parachute 3", "fc8:99", "")) < 2000
     search(browser, "golf 3")
     found = shown(browser)
     assert found == [f"fc8:{i}" for i in range(NUM_UNITS) if i % 5 == 1 and i % 7 == 3]

@@ -126,7 +126,7 @@ def test_layers_that_nobody_asked_for_are_not_computed():
         asked = {(unit.split(":")[0], code_layer): as_arrays([request_unit(network, unit)])}
         arguments = (network.params, IMAGES, asked)
         static = {"forward": network.forward, "preprocessing": network.preprocessing}
-        return code_pass._read.lower(*arguments, **static).compile().as_text()
+        return code_pass.read_batch.lower(*arguments, **static).compile().as_text()
 
     assert "tanh" in compiled("classes:0", "unused")
     assert "tanh" not in compiled("classes:0", "hidden")
