@@ -13,8 +13,8 @@ from benchmarks.report import Table
 from benchmarks.workload import run_schedule
 
 # Of the schedule's steps; its ramps keep their ends. Enough to see them, few enough to repeat.
-FACTOR, QUICK_FACTOR = 0.02, 0.001
-SEQUENTIAL_FACETS = 2
+FACTOR, QUICK_FACTOR = 0.05, 0.001
+SEQUENTIAL_FACETS = 1
 
 
 def run(context: Context) -> list[Table]:
@@ -85,7 +85,7 @@ def _table(
         f"{context.network_name}, schedule {schedule.name}, {NUM_FACETS} facets of as many units.",
         f"Steps: median of {context.repeats} interleaved runs of {', '.join(map(str, ran))} steps "
         f"in the four phases, with the ramps' full range; the sequential way with "
-        f"{SEQUENTIAL_FACETS} facets, scaled to {NUM_FACETS}.",
+        f"{SEQUENTIAL_FACETS} facet, scaled to {NUM_FACETS}.",
         "Whole runs are measured."
         if whole
         else "Whole runs are projected: seconds per step times the steps of each phase "
