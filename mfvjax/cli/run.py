@@ -30,7 +30,7 @@ def command(
     """Find a unit's facets, visualize each, score them, and write a page worth keeping.
 
     Without options: the bundled network and painted pictures of one of its classes, so that you
-    see what comes out, in about a minute. With your own:
+    see what comes out, in half a minute. With your own:
 
         mfvjax run -n caffenet -i imagenet/n02992211 -u fc8:486 -k 10
 
