@@ -14,6 +14,8 @@ from mfvjax.facets import compute_codes, top_images
 from mfvjax.facets.discover import discover_facets
 from mfvjax.facets.grouping import GroupOptions, canonical_order, homogeneity
 from mfvjax.facets.result import DamagedFacetsError, Facets
+from mfvjax.images import open_images
+from mfvjax.images.sources import SelectedSource
 from tests.tiny_network import SIZE, tiny_network
 from tests.unchecked import without_type_checks
 
@@ -70,6 +72,19 @@ def test_what_goes_with_them(facets, network, pictures):
     assert (facets.homogeneity > facets.summary["homogeneity"]).all()
     assert facets.options["num_facets"] == 3
     assert facets.options["seed"] == 0
+
+
+def test_a_selection_of_images_is_a_source_of_its_own(facets, network, pictures):
+    """Indices are into the selection, though it holds the last images of another source."""
+    images, _ = pictures
+    others = np.full_like(images[:4], 90)
+    source = SelectedSource(
+        open_images(np.concatenate([others, images])), np.arange(4, 4 + len(images))
+    )
+    found = discover_facets(network, source, unit=UNIT, num_facets=3, num_mean_images=5)
+    np.testing.assert_array_equal(found.indices, np.arange(len(images)))
+    np.testing.assert_array_equal(found.assignment, facets.assignment)
+    np.testing.assert_allclose(found.mean_images, facets.mean_images, atol=1e-3)
 
 
 def test_homogeneity_is_the_mean_cosine_of_pairs():

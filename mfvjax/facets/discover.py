@@ -127,7 +127,8 @@ def discover_facets(
     codes = compute_codes(
         network, pool, unit=unit, code_layer=code_layer, cache_dir=cache_dir, **scanning
     )
-    if isinstance(pool, SelectedSource):
+    # `source` may itself be a selection: indices then are into it.
+    if pool is not source and isinstance(pool, SelectedSource):
         whole = np.asarray(pool.indices)[codes.indices]
         codes = dataclasses.replace(codes, indices=whole, skipped=skipped + codes.skipped)
     order = canonical_order(codes.codes, codes.activations, codes.names)
