@@ -104,7 +104,8 @@ def test_tv_makes_the_image_smoother():
     smooth = variation(run("fc:1", starts).images)
     rough = variation(run("fc:1", starts, schedule=make_schedule(num_sweeps=0)).images)
     smoother = variation(run("fc:1", starts, schedule=make_schedule(fidelity=0.2)).images)
-    assert smoother < 0.7 * smooth
+    # At fidelity 0.2, 5 and without any: 0.36, 79 and 92 grey levels between neighbors.
+    assert smoother < 0.05 * smooth
     assert smooth < 0.9 * rough
 
 

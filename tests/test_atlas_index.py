@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -120,16 +119,16 @@ def test_the_page_tells_of_finished_and_missing_units(atlas, browser):
 
 
 def test_a_thousand_units_open_and_are_found_quickly(thousand, browser):
-    started = time.perf_counter()
     browser.open(thousand)
-    opened = time.perf_counter() - started
+    # By the page's own clock: starting the driver's command is not opening the page.
+    opened = browser.js("return performance.getEntriesByType('navigation')[0].loadEventEnd")
     assert browser.log() == []
     assert browser.one("#count").text == "1,000 units"
-    assert opened < 20  # 0.8 s on a free machine
+    assert 0 < opened < 5000
     assert thousand.stat().st_size < 2e6
     loaded = browser.js("return performance.getEntriesByType('resource').length")
     assert loaded < 300  # pictures load as they come into view
-    assert max(search(browser, text) for text in ("golf", "parachute 3", "fc8:99", "")) < 2000
+    assert max(search(browser, text) for text in ("golf", "parachute 3", "fc8:99", "")) < 500
     search(browser, "golf 3")
     found = shown(browser)
     assert found == [f"fc8:{i}" for i in range(NUM_UNITS) if i % 5 == 1 and i % 7 == 3]

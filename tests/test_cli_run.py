@@ -77,7 +77,7 @@ def test_the_steps_alone_give_what_the_job_gives(run, tmp_path):
     file = tmp_path / "facets.npz"
     code, out, _ = run("facets", file, "-u", SMALL_JOB["unit"], "-k", "2")
     assert code == 0
-    assert "2 facets of 80 images" in out
+    assert "2 facets of 80 images, sizes [40, 40]" in out
     assert Facets.load(file).num_facets == 2
     folder = tmp_path / "shown"
     assert run("visualize", file, "--steps", "0.25", "--out", folder, "-q")[0] == 0

@@ -73,18 +73,33 @@ def test_as_good_as_scikit_learn(cinema):
 def test_the_authors_clusters(network, data_dir, cinema):
     """Ten facets of the authors' 150 images, found on another network's codes.
 
-    The authors divided all images of the class by another network; chance is 0. So few points leave
-    much to rounding: ours agreed by 0.42 to 0.43, scikit-learn's by 0.44 to 0.52.
+    The authors divided all images of the class by another network; chance is 0. So few points
+    leave much to rounding (scikit-learn's own maps agreed by 0.32 to 0.51, ours by 0.42 to 0.45):
+    means over three seeds are compared.
     """
     authors = [int(pathlib.Path(name).parent.name) for name in cinema.names]
-    ours = embed_codes(jax.random.key(0), cinema.codes).points
-    theirs = TSNE(init="pca", random_state=0).fit_transform(PCA(50).fit_transform(cinema.codes))
-    agreements = [
-        adjusted_rand_score(authors, kmeans(jax.random.key(0), points, num_clusters=10).assignment)
-        for points in (ours, theirs)
-    ]
-    assert agreements[0] > 0.35, agreements
-    assert agreements[0] > agreements[1] - 0.15, agreements
+    maps = {
+        "ours": [embed_codes(jax.random.key(0), cinema.codes).points] * 3,
+        "theirs": [
+            TSNE(init="pca", random_state=seed).fit_transform(
+                PCA(50, random_state=seed).fit_transform(cinema.codes)
+            )
+            for seed in range(3)
+        ],
+    }
+    agreements = {
+        whose: np.mean(
+            [
+                adjusted_rand_score(
+                    authors, kmeans(jax.random.key(seed), points, num_clusters=10).assignment
+                )
+                for seed, points in enumerate(points_by_seed)
+            ]
+        )
+        for whose, points_by_seed in maps.items()
+    }
+    assert agreements["ours"] > 0.35, agreements
+    assert agreements["ours"] > agreements["theirs"] - 0.08, agreements
 
 
 def test_two_classes_are_two_facets(network, data_dir):

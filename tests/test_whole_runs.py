@@ -13,7 +13,7 @@ from PIL import Image
 from mfvjax.ascent import visualize
 from mfvjax.network import Network
 from mfvjax.pipeline import run_unit
-from mfvjax.presets import MEAN_IMAGE, RELEASE_CENTER_BIASED
+from mfvjax.presets import MEAN_IMAGE, PAPER_CENTER_BIASED, RELEASE_CENTER_BIASED
 from mfvjax.schedule import Schedule
 
 CINEMA = "pool_final:498"
@@ -83,15 +83,24 @@ def test_bfloat16_drifts_little_in_one_step(squeezenet, cinema_means):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("unit", ["pool_final:574", "pool_final:497"])
-def test_the_center_bias_puts_the_object_in_the_middle(squeezenet, unit):
+@pytest.mark.parametrize(
+    ("unit", "schedule"),
+    [
+        ("pool_final:574", RELEASE_CENTER_BIASED),
+        ("pool_final:497", RELEASE_CENTER_BIASED),
+        # This network's class scores end in a ReLU: from the release's phases on the probability,
+        # the cinema's comes out dead, and its facet stops.
+        (CINEMA, PAPER_CENTER_BIASED),
+    ],
+)
+def test_the_center_bias_puts_the_object_in_the_middle(squeezenet, unit, schedule):
     """From noise, the network sees the class, and the detail is where the bias is."""
     noise = 175 + 8 * jax.random.normal(jax.random.key(0), (1, 227, 227, 3))
     result = visualize(
         squeezenet,
         unit,
         jnp.clip(noise, 0, 255),
-        schedule=RELEASE_CENTER_BIASED.shortened(0.4),
+        schedule=schedule.shortened(0.4),
         key=0,
         devices=jax.devices()[:1],
     )
@@ -101,7 +110,7 @@ def test_the_center_bias_puts_the_object_in_the_middle(squeezenet, unit):
     third = len(detail) // 3
     middle = detail[third : 2 * third, third : 2 * third].mean()
     border = np.concatenate([detail[: third // 2].ravel(), detail[-third // 2 :].ravel()]).mean()
-    assert middle > 1.5 * border
+    assert middle > 2 * border
     assert f"pool_final:{result.top_classes[0, 0]}" == unit
     assert result.final_activations[0] > 20
 
@@ -118,11 +127,12 @@ def test_the_whole_job_on_real_photographs(data_dir, squeezenet):
         num_facets=3,
         step_fraction=0.2,
         num_mean_images=8,
+        hold=1.0,  # at a fifth of the steps the default leaves some below real images
     )
     assert run.num_facets == 3
     assert run.facets.sizes.sum() == 48
     assert run.shown.images.shape == (3, 272, 272, 3)
-    assert (run.shown.top_classes[:, 0] == 574).mean() > 0.5
-    assert np.median(run.scores["activation_percentile"]) > 50
+    assert (run.shown.top_classes[:, 0] == 574).all()
+    assert (run.scores["activation_percentile"] > 50).all()
     assert run.summary["recall"] >= 2 / 3
     assert (run.scores["color_distance"] < run.scores["color_distance_control"]).all()
