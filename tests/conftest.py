@@ -20,6 +20,8 @@ import hypothesis
 import jax
 import pytest
 
+from tests import small_atlas
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
@@ -45,3 +47,42 @@ def data_dir() -> pathlib.Path:
     if not (DATA_DIR / "models").is_dir():
         pytest.skip(f"real test data not found at {DATA_DIR}; set MFVJAX_TEST_DATA to their folder")
     return DATA_DIR
+
+
+@pytest.fixture(scope="session")
+def small_pool(tmp_path_factory):
+    """Pictures in classes, for atlases of a tiny network."""
+    return small_atlas.paint_pool(tmp_path_factory.mktemp("pool"))
+
+
+@pytest.fixture(scope="session")
+def whole_atlas(small_pool, tmp_path_factory):
+    """An atlas made in one go on one device, what the call returned, and what it reported."""
+    steps = []
+    out = tmp_path_factory.mktemp("whole") / "atlas"
+    devices = jax.devices("cpu")[:1]
+    atlas = small_atlas.build(
+        out, small_pool, devices=devices, progress=lambda *step: steps.append(step)
+    )
+    return out, atlas, steps
+
+
+@pytest.fixture
+def atlas_copy(whole_atlas, tmp_path):
+    """A copy of the atlas, to be damaged."""
+    shutil.copytree(whole_atlas[0], tmp_path / "atlas")
+    return tmp_path / "atlas"
+
+
+@pytest.fixture(scope="session")
+def atlas_cache(tmp_path_factory):
+    """Compiled programs of the processes that make atlases."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def process_atlas(small_pool, atlas_cache, tmp_path_factory):
+    """The atlas that one process makes, on one device, without interruption."""
+    out = tmp_path_factory.mktemp("process") / "atlas"
+    small_atlas.finish(small_atlas.start(out, small_pool, cache=atlas_cache))
+    return out

@@ -14,6 +14,8 @@ import numpy as np
 
 IMAGES_PER_CLASS = 24
 SIZE = 24
+UNITS = ("fc:0", "fc:1", "fc:2", "fc:3")
+FOLDERS = ["fc-0000", "fc-0001", "fc-0002", "fc-0003"]
 CLASS_IDS = tuple(f"class_{index}" for index in range(7))
 ROOT = pathlib.Path(__file__).parents[1]
 OPTIONS = {
@@ -51,7 +53,7 @@ def paint_pool(folder, *, images_per_class=IMAGES_PER_CLASS):
     return folder
 
 
-def build(out, pool, units=("fc:0", "fc:1", "fc:2", "fc:3"), network=None, **changes):
+def build(out, pool, units=UNITS, network=None, **changes):
     """The atlas of some units of the tiny network, two facets each."""
     from mfvjax.atlas import build_atlas
 
@@ -88,6 +90,56 @@ def start(out, pool, *, share="1/1", units="", devices=1, coordinator="", cache=
     )
 
 
+def finish(process):
+    """What a process printed, once it has ended well."""
+    out, error = process.communicate(timeout=600)
+    assert process.returncode == 0, error
+    return out
+
+
+def same_units(one, other, names=None):
+    """The number of units, after it was seen that they are whole, and equal bit for bit.
+
+    Args:
+      one: folder of an atlas.
+      other: folder of another.
+      names: of the units' folders; by default all, and both must have the same.
+    """
+    from mfvjax.store import load_run, verify_run
+
+    if names is None:
+        names = sorted(os.listdir(one / "units"))
+        assert names == sorted(os.listdir(other / "units"))
+    for name in names:
+        verify_run(other / "units" / name)
+        a, b = load_run(one / "units" / name), load_run(other / "units" / name)
+        assert (a.unit, a.title, a.options) == (b.unit, b.title, b.options)
+        assert a.shown.images.tobytes() == b.shown.images.tobytes()
+        assert a.shown.activations.tobytes() == b.shown.activations.tobytes()
+        assert a.real.map.tobytes() == b.real.map.tobytes()
+        assert {k: v.tobytes() for k, v in a.scores.items()} == {
+            k: v.tobytes() for k, v in b.scores.items()
+        }
+        assert _files(one / "units" / name) == _files(other / "units" / name)
+    return len(names)
+
+
+def _files(folder):
+    """The files below a folder that are the same each time, with their bytes."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in ("run.json", "report.html")
+    }
+
+
+def no_strays(out):
+    """A finished atlas has nothing but its units, plan, locks and gallery."""
+    assert sorted(os.listdir(out)) == ["atlas.json", "atlas.lock", "index.html", "units"]
+    assert not list(out.rglob(".*"))
+    assert (out / "atlas.lock").stat().st_size == 0
+
+
 def free_port():
     """A port of this machine that nobody listens at."""
     with socket.socket() as listener:
@@ -96,8 +148,10 @@ def free_port():
 
 
 def main():
+    import mfvjax.atlas.passes
     from mfvjax.atlas import Share, join_processes
 
+    mfvjax.atlas.passes.BLOCK_IMAGES = 16  # of 72
     out, pool, share, units, coordinator = sys.argv[1:]
     part = Share.parse(share)
     if coordinator:

@@ -105,7 +105,7 @@ def test_processes_of_a_cluster_share_the_shard(run, asked, tmp_path, monkeypatc
         1,
     )
     assert met == [("a:1", 4, 1)]
-    assert asked[0]["share"] == Share(5, 12)
+    assert asked[0]["share"] == Share(1 + 3, 12)  # of every third unit every fourth
     run("-i", "p", "-o", tmp_path, "--distributed")
     assert met[1] == (None, None, None)
 

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from mfvjax.store import load_run, verify_run
-from tests import small_atlas
+from mfvjax.store import verify_run
+from tests.small_atlas import finish, free_port, no_strays, same_units, start
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -107,58 +107,14 @@ def test_killed_at_fifty_random_moments(tmp_path):
     assert found["units"] == [f"fc8-{i:04d}" for i in range(8)]
 
 
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory):
-    return small_atlas.paint_pool(tmp_path_factory.mktemp("pool"))
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def whole(pool, cache, tmp_path_factory):
-    """Made by one process without interruption; also fills the cache of compiled programs."""
-    out = tmp_path_factory.mktemp("whole") / "atlas"
-    finish(small_atlas.start(out, pool, cache=cache))
-    return out
-
-
-def finish(process):
-    out, error = process.communicate(timeout=600)
-    assert process.returncode == 0, error
-    return out
-
-
-def same_units(one, other):
-    """Both have the same units, whole, with equal pictures and scores, bit for bit."""
-    names = sorted(os.listdir(one / "units"))
-    assert names == sorted(os.listdir(other / "units"))
-    for name in names:
-        verify_run(other / "units" / name)
-        a, b = load_run(one / "units" / name), load_run(other / "units" / name)
-        assert (a.unit, a.title) == (b.unit, b.title)
-        assert a.shown.images.tobytes() == b.shown.images.tobytes()
-        assert a.shown.activations.tobytes() == b.shown.activations.tobytes()
-        assert all(a.scores[key].tobytes() == b.scores[key].tobytes() for key in a.scores)
-    return len(names)
-
-
-def no_strays(out):
-    assert sorted(os.listdir(out)) == ["atlas.json", "atlas.lock", "index.html", "units"]
-    assert not list(out.rglob(".*"))
-    assert (out / "atlas.lock").stat().st_size == 0
-
-
 @pytest.mark.slow
-def test_a_real_job_killed_fifty_times(whole, pool, cache, tmp_path):
+def test_a_real_job_killed_fifty_times(process_atlas, small_pool, atlas_cache, tmp_path):
     out, rng, states = tmp_path / "atlas", random.Random(2), []
     started = time.perf_counter()
-    finish(small_atlas.start(tmp_path / "timed", pool, cache=cache))
+    finish(start(tmp_path / "timed", small_pool, cache=atlas_cache))
     duration = time.perf_counter() - started
     for _ in range(50):
-        process = small_atlas.start(out, pool, cache=cache)
+        process = start(out, small_pool, cache=atlas_cache)
         time.sleep(rng.uniform(0.2, 1.0) * duration)
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -169,20 +125,20 @@ def test_a_real_job_killed_fifty_times(whole, pool, cache, tmp_path):
         states.append(len(finished))
         if len(finished) == 4:
             shutil.rmtree(out)
-    finish(small_atlas.start(out, pool, cache=cache))
+    finish(start(out, small_pool, cache=atlas_cache))
     assert len(set(states)) > 1  # the kills hit at different states
-    assert same_units(whole, out) == 4
+    assert same_units(process_atlas, out) == 4
     no_strays(out)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 2])
-def test_one_process_of_four_is_killed(lost, whole, pool, cache, tmp_path):
+def test_one_process_of_four_is_killed(lost, process_atlas, small_pool, atlas_cache, tmp_path):
     """Be it the first one, which the others met at: they finish, and a rerun completes."""
     out = tmp_path / "atlas"
-    address = f"127.0.0.1:{small_atlas.free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     processes = [
-        small_atlas.start(out, pool, share=f"{i + 1}/4", coordinator=address, cache=cache)
+        start(out, small_pool, share=f"{i + 1}/4", coordinator=address, cache=atlas_cache)
         for i in range(4)
     ]
     assert processes[lost].stdout.readline() == f"share {lost + 1}/4\n"
@@ -194,6 +150,6 @@ def test_one_process_of_four_is_killed(lost, whole, pool, cache, tmp_path):
     assert sorted(n for n in os.listdir(out / "units") if n[0] != ".") == [
         f"fc-000{i}" for i in range(4) if i != lost
     ]
-    assert f"made fc:{lost}\n" in finish(small_atlas.start(out, pool, cache=cache))
-    assert same_units(whole, out) == 4
+    assert f"made fc:{lost}\n" in finish(start(out, small_pool, cache=atlas_cache))
+    assert same_units(process_atlas, out) == 4
     no_strays(out)

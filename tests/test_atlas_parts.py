@@ -1,7 +1,6 @@
-"""Parts of the atlas that need no network: shares, plans, classes, ranking, the spool, locks."""
+"""Parts of the atlas that need no network: shares, plans, classes, locks."""
 
 import dataclasses
-import errno
 import json
 import subprocess
 import sys
@@ -12,14 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfvjax.atlas import AtlasBusyError, AtlasError, AtlasPlan, Share, parse_units
-from mfvjax.atlas.best import Best
 from mfvjax.atlas.folder import AtlasFolder
 from mfvjax.atlas.locks import UnitLocks
 from mfvjax.atlas.plan import read_plan, write_plan
-from mfvjax.atlas.spool import Spool
 from mfvjax.images.classes import class_labels, images_by_label, read_class_ids, select_label
 from mfvjax.images.sources import ArraySource
-from mfvjax.store import RunWriteError
 
 
 def make_plan(units=("fc8:0", "fc8:1"), **changes):
@@ -51,6 +47,8 @@ def test_shares_of_shares_divide_the_units(num_units, shards, processes):
     assert sorted(unit for part in parts for unit in part) == sorted(units)
     sizes = [len(part) for part in parts]
     assert max(sizes) - min(sizes) <= 1
+    met = Share(0, processes, team=Share()).within(Share(shards - 1, shards))
+    assert sorted(met.team.of(units)) == sorted(u for part in parts[-processes:] for u in part)
 
 
 def test_shares_and_units_as_text():
@@ -162,54 +160,6 @@ def test_identifiers_of_classes_from_a_file(tmp_path):
     (tmp_path / "words.txt").write_text("a\n\nb\n")
     with pytest.raises(ValueError, match="every line must begin with the identifier"):
         read_class_ids(tmp_path / "words.txt")
-
-
-@given(
-    st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 90), st.integers(1, 400),
-    st.integers(1, 150),
-)  # fmt: skip
-def test_the_best_are_those_that_sorting_finds(seed, num_units, count, pool, batch):
-    rng = np.random.default_rng(seed)
-    values = rng.integers(-6, 6, (pool, num_units)).astype(np.float32)  # many are equal
-    places = rng.integers(0, 9, (pool, num_units)).astype(np.int32)
-    best = Best(num_units, count)
-    stored = np.full((num_units, best.capacity), -1)
-    for start in range(0, pool, batch):
-        now = slice(start, start + batch)
-        indices = np.arange(pool)[now]
-        for unit, chosen, rows in best.add(values[now], places[now], indices):
-            assert len(set(rows.tolist())) == len(rows)
-            stored[unit, rows] = indices[chosen]
-    for unit in range(num_units):
-        expected = np.argsort(-values[:, unit], kind="stable")[:count]
-        found, indices, where, rows = best.result(unit)
-        np.testing.assert_array_equal(indices, expected)
-        np.testing.assert_array_equal(found, values[expected, unit])
-        np.testing.assert_array_equal(where, places[expected, unit])
-        np.testing.assert_array_equal(stored[unit, rows], expected)
-
-
-def test_rows_come_back_from_the_spool(tmp_path):
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=(40, 7)).astype(np.float32)
-    (tmp_path / "codes").mkdir()
-    spool = Spool(tmp_path / "codes" / "0", 7)
-    order = rng.permutation(40)
-    for rows in np.array_split(order, 6):
-        spool.write(rows, values[rows])
-    np.testing.assert_array_equal(spool.read(order[:11]), values[order[:11]])
-    spool.close()
-
-
-def test_a_spool_on_a_full_disk_says_so(tmp_path):
-    (tmp_path / "codes").mkdir()
-    spool = Spool(tmp_path / "codes" / "0", 4)
-    spool.close()
-    spool._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
-    with pytest.raises(RunWriteError, match="no space left in") as failed:
-        spool.write(np.arange(3), np.zeros((3, 4), np.float32))
-    assert failed.value.errno == errno.ENOSPC
-    spool.close()
 
 
 HOLD = """

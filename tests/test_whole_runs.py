@@ -125,9 +125,8 @@ def test_the_whole_job_on_real_photographs(data_dir, squeezenet):
         files,
         unit="pool_final:574",
         num_facets=3,
-        step_fraction=0.2,
+        step_fraction=0.4,
         num_mean_images=8,
-        hold=1.0,  # at a fifth of the steps the default leaves some below real images
     )
     assert run.num_facets == 3
     assert run.facets.sizes.sum() == 48

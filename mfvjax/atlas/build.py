@@ -6,36 +6,25 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import jax
 
-from mfvjax.ascent import Visualization
 from mfvjax.ascent.program import local_devices
-from mfvjax.atlas.ascend import Job, ascend_jobs, make_job
-from mfvjax.atlas.choice import Choice, choose_images
-from mfvjax.atlas.find import find_facets, load_facets
+from mfvjax.atlas.choice import Choice
 from mfvjax.atlas.folder import INDEX, AtlasFolder, refuse_foreign
 from mfvjax.atlas.index import write_index
+from mfvjax.atlas.make import ProgressFn, make_units
 from mfvjax.atlas.settings import Settings
 from mfvjax.atlas.share import Share
 from mfvjax.network import Network
 from mfvjax.pipeline import DEFAULT_HOLD
-from mfvjax.pipeline.assemble import assemble_run, read_pictures
-from mfvjax.pipeline.provenance import Stopwatch
-from mfvjax.pipeline.scoring import score
 from mfvjax.pipeline.sources import Imageish, open_network, open_source, written_down
-from mfvjax.presets import default_schedule, preset
-from mfvjax.run import Run
+from mfvjax.presets import preset
 from mfvjax.schedule import Schedule
 from mfvjax.types import Unit
-
-ProgressFn: TypeAlias = Callable[[str, int, int], None]
-
-_INDEX_SECONDS = 60.0  # between two gallery pages while units are made
 
 
 class DamagedUnitWarning(UserWarning):
@@ -116,7 +105,7 @@ def build_atlas(
       facets_per_device: in one batch of the ascent; by default, as many as keep a device busy and
         fit. Kept from the first call on, since the shape of a batch decides the last bits.
       share: the part of the units that this call makes; by default all.
-      devices: of the ascent; by default all of this process.
+      devices: by default all of this process.
       progress: called with (step, done, in all).
       **discovery: ``num_mean_images``, ``num_components``, ``perplexity``, ``start``,
         ``cluster_space``, ``max_facets``, ``method`` and ``code_layer``, as `discover_facets`.
@@ -124,7 +113,7 @@ def build_atlas(
     Raises:
       AtlasBusyError: another process works on one of these units, in the same folder.
       AtlasError: `out` holds something else, or an atlas made with other options.
-      ChangedImageError: an image changed in the middle of the work.
+      ChangedImageError: an image changed in the middle of the work, or between two calls.
       RunWriteError: no space left, not permitted to write; finished units stay.
       ValueError: an option, a unit or the images do not fit.
 
@@ -161,12 +150,22 @@ def build_atlas(
         missing, damaged = folder.check(mine)
         for reason in damaged.values():
             warnings.warn(f"{reason}; it is made again", DamagedUnitWarning, stacklevel=2)
-        made: list[str] = []
+        made: list[Choice] = []
         failed: dict[str, str] = {}
-        choices = _choose(settings, missing)
         try:
             if missing:
-                made.extend(_make(settings, folder, choices, used, progress, failed))
+                team = share.team.of(folder.plan.units) if share and share.team else missing
+                made.extend(
+                    make_units(
+                        settings,
+                        folder,
+                        missing,
+                        team=team,
+                        devices=used,
+                        failed=failed,
+                        progress=progress,
+                    )
+                )
         finally:  # also when it was interrupted: what is finished can be looked at
             with contextlib.suppress(OSError):
                 write_index(folder)
@@ -179,10 +178,10 @@ def build_atlas(
         folder=folder.path,
         index=folder.path / INDEX,
         units=tuple(mine),
-        made=tuple(made),
+        made=tuple(choice.unit for choice in made),
         failed=failed,
         damaged=damaged,
-        by_class=sum(one.indices is not None for one in choices if one.unit in made),
+        by_class=sum(choice.indices is not None for choice in made),
         missing=tuple(left),
     )
 
@@ -191,119 +190,3 @@ def _checked(network: Network, unit: Unit | str) -> str:
     """The unit as text, with a position only if it was given with one."""
     network.resolve(unit)
     return str(Unit.parse(unit) if isinstance(unit, str) else unit)
-
-
-def _choose(settings: Settings, units: Sequence[str]) -> list[Choice]:
-    return choose_images(
-        settings.network,
-        settings.source,
-        units,
-        num_facets=settings.num_facets,
-        num_mean_images=settings.grouping.num_mean_images,
-        top_fraction=settings.top_fraction,
-        top_count=settings.top_count,
-        class_ids=settings.class_ids,
-    )
-
-
-def _make(
-    settings: Settings,
-    folder: AtlasFolder,
-    choices: Sequence[Choice],
-    devices: Sequence[jax.Device],
-    progress: ProgressFn | None,
-    failed: dict[str, str],
-) -> Iterator[str]:
-    """Finds the facets of all units, then visualizes them; gives each unit once it is stored."""
-    report = progress or (lambda step, done, total: None)
-    numbers = find_facets(
-        settings.network,
-        settings.source,
-        choices,
-        folder,
-        options=settings.grouping,
-        code_layer=settings.code_layer,
-        progress=progress,
-        failed=failed,
-    )
-    choices = [choice for choice in choices if choice.unit in numbers]
-    total = sum((number + 1) * settings.num_steps(unit) for unit, number in numbers.items())
-    taken = 0
-
-    def advance(steps: int) -> None:
-        nonlocal taken
-        taken += steps
-        report("ascent", taken, total)
-
-    advance(0)
-    by_unit = {choice.unit: choice for choice in choices}
-    written = time.monotonic()
-    for done, (job, result, seconds) in enumerate(
-        ascend_jobs(
-            settings.network,
-            _jobs(settings, folder, choices),
-            seed=settings.seed,
-            facets_per_device=folder.plan.facets_per_device,
-            devices=devices,
-            progress=advance,
-        ),
-        1,
-    ):
-        folder.publish(job.unit, _finish(settings, by_unit[job.unit], job, result, seconds))
-        report("units", done, len(choices))
-        yield job.unit
-        if time.monotonic() - written > _INDEX_SECONDS:
-            started = time.monotonic()
-            write_index(folder)
-            # At most a twentieth of the time goes into pages that will be replaced.
-            written = time.monotonic() + 20 * (time.monotonic() - started)
-
-
-def _jobs(settings: Settings, folder: AtlasFolder, choices: Sequence[Choice]) -> Iterator[Job]:
-    for choice in choices:
-        facets = load_facets(settings.source, folder, choice.unit)
-        yield make_job(
-            settings.network,
-            choice.unit,
-            facets,
-            schedule_for=settings.schedule_for,
-            hold=settings.hold,
-            seed=settings.seed,
-            slots=settings.slots,
-        )
-
-
-def _finish(
-    settings: Settings, choice: Choice, job: Job, result: Visualization, seconds: float
-) -> Run:
-    """The run of one unit, with the options that `mfvjax replay` needs."""
-    watch = Stopwatch()
-    with watch("reading images"):
-        pictures = read_pictures(settings.network, settings.source, job.facets)
-    with watch("scores"):
-        scores = score(settings.network, job.facets, job.plan, result, pictures.nearest)
-    images, discovery = settings.images_text, dict(settings.discovery)
-    if choice.label is None:
-        discovery["top_count"] = choice.count
-    elif images is not None:
-        images = f"class:{choice.label}@{images}"
-    return assemble_run(
-        settings.network,
-        job.facets,
-        job.plan,
-        pictures,
-        result,
-        scores,
-        options={
-            "network": settings.network_text,
-            "images": images,
-            "unit": choice.unit,
-            "num_facets": settings.num_facets,
-            "discovery": discovery,
-            "schedule": (settings.schedule or default_schedule(job.plan.starts.shape[1:3])).name,
-            "step_fraction": settings.step_fraction,
-            "hold": settings.hold,
-            "seed": settings.seed,
-        },
-        timings={"ascent": seconds, **watch.seconds},
-    )

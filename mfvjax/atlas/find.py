@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import pathlib
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -14,7 +12,8 @@ import jax
 
 from mfvjax.atlas.choice import Choice
 from mfvjax.atlas.folder import AtlasFolder
-from mfvjax.atlas.scan import Scan
+from mfvjax.atlas.passes import join_passes, mark_failed, remove_done_passes
+from mfvjax.atlas.pool_pass import PoolPass
 from mfvjax.facets.codes import Codes, request_code
 from mfvjax.facets.discover import assemble_facets
 from mfvjax.facets.grouping import Grouping, GroupOptions, canonical_order, group_codes
@@ -26,7 +25,7 @@ from mfvjax.store.errors import explain
 ProgressFn: TypeAlias = Callable[[str, int, int], None]
 
 IMAGE_HASHES = "image_sha256"
-_SPOOL_BYTES = 2**32
+_PASS_BYTES = 2**32
 _UNITS_AT_ONCE = 16
 
 
@@ -37,59 +36,87 @@ class ChangedImageError(ValueError):
 def find_facets(
     network: Network,
     source: ImageSource,
-    choices: Sequence[Choice],
+    units: Sequence[str],
     folder: AtlasFolder,
     *,
+    choose: Callable[[Sequence[str]], Sequence[Choice]],
     options: GroupOptions,
     failed: dict[str, str],
+    team: Sequence[str] | None = None,
     code_layer: str | None = None,
+    devices: Sequence[jax.Device] | None = None,
     progress: ProgressFn | None = None,
-    spool_bytes: int = _SPOOL_BYTES,
+    pass_bytes: int = _PASS_BYTES,
 ) -> dict[str, int]:
     """Leaves the facets of each unit in its file; units whose file is there are passed over.
 
-    All units share one pass over the pool, in which each image is read once. Where the codes of the
-    units by class would take more than `spool_bytes`, these units are taken in parts: an image is
-    of one class, and is still read once, but for those that a unit by rank needs too.
+    The units of a team share a pass over the pool, in which each image is read once, by one of its
+    processes. Where the codes of the units by class would take more than `pass_bytes`, these are
+    divided between passes: an image is of one class, and is still read once, but for those that a
+    unit by rank needs too.
 
     Args:
       network: of the units.
       source: the pool.
-      choices: of the units.
+      units: locked by this process.
       folder: of the atlas.
+      choose: the images of units.
       options: of discovery.
       failed: gets the units that have no facets, and why.
+      team: units of all processes that read the pool between them; by default `units`.
       code_layer: instead of the network's choice.
+      devices: that read images.
       progress: called with (step, done, in all).
-      spool_bytes: of codes on disk, if they can be divided at all.
+      pass_bytes: of codes on disk, if they can be divided at all.
 
     Returns: the number of facets of each unit that has some.
 
     Raises:
+      ChangedImageError: an image changed after it was read.
       RunWriteError: no space left.
       ValueError: an activation is not finite, or no image can be read.
     """
-    numbers = {choice.unit: _num_found(folder.found_path(choice.unit)) for choice in choices}
-    left = [choice for choice in choices if not numbers[choice.unit]]
+    numbers = {unit: _num_found(folder.found_path(unit)) for unit in units}
+    left = [unit for unit in units if not numbers[unit]]
+    if not left:
+        return numbers
+
+    def divide(wanted: Sequence[str]) -> Iterator[list[str]]:
+        for part in _parts(network, choose(wanted), code_layer, pass_bytes):
+            yield [choice.unit for choice in part]
+
     fingerprint = functools.lru_cache(2**18)(source.fingerprint)
-    for part in _parts(network, left, code_layer, spool_bytes):
+    for plan in join_passes(folder, left, units if team is None else team, divide):
         reading = None if progress is None else functools.partial(progress, "reading images")
-        with (
-            folder.codes_folder() as claim,
-            _removed(claim.path),
-            Scan(
-                network, source, part, claim.path, code_layer=code_layer, progress=reading
-            ) as scan,
-        ):
-            for facets in _discover(network, source, scan, options, failed):
-                hashes = [fingerprint(index) for index in facets.indices.tolist()]
-                kept = {**facets.options, IMAGE_HASHES: hashes}
-                unit = str(facets.unit)
-                _save(dataclasses.replace(facets, options=kept), folder, unit)
-                numbers[unit] = facets.num_facets
-                if progress is not None:
-                    done = sum(number > 0 for number in numbers.values())
-                    progress("finding facets", done, len(choices))
+        choices = choose(plan.units)
+        pool = PoolPass(
+            plan,
+            network,
+            source,
+            choices,
+            locks=folder.locks,
+            code_layer=code_layer,
+            devices=devices,
+        )
+        pool.read(reading)
+        mine = [choice for choice in choices if choice.unit in numbers and not numbers[choice.unit]]
+        for choice, facets, hashes in _discover(network, source, pool, mine, options, failed):
+            if facets is None:
+                mark_failed(folder, plan.path, choice.unit)
+                continue
+            for name, index, before in zip(
+                facets.names, facets.indices.tolist(), hashes, strict=True
+            ):
+                if fingerprint(index) != before:
+                    raise _changed(name, "it was read", folder)
+            kept = {**facets.options, IMAGE_HASHES: hashes}
+            _save(dataclasses.replace(facets, options=kept), folder, choice.unit)
+            numbers[choice.unit] = facets.num_facets
+            if progress is not None:
+                done = sum(number > 0 for number in numbers.values())
+                progress("finding facets", done, len(units))
+        with folder.locks.index():
+            remove_done_passes(folder)
     return {unit: number for unit, number in numbers.items() if number}
 
 
@@ -103,11 +130,15 @@ def load_facets(source: ImageSource, folder: AtlasFolder, unit: str) -> Facets:
     hashes = facets.options[IMAGE_HASHES]
     for name, index, before in zip(facets.names, facets.indices.tolist(), hashes, strict=True):
         if source.names[index] != name or source.fingerprint(index) != before:
-            raise ChangedImageError(
-                f"image {name!r} has changed since the facets of {unit} were found; put it back as "
-                f"it was, or start another atlas. Finished units in {folder.path} are kept"
-            )
+            raise _changed(name, f"the facets of {unit} were found", folder)
     return facets
+
+
+def _changed(name: str, since: str, folder: AtlasFolder) -> ChangedImageError:
+    return ChangedImageError(
+        f"image {name!r} has changed since {since}; put it back as it was, or start another atlas. "
+        f"Finished units in {folder.path} are kept"
+    )
 
 
 def _num_found(path: pathlib.Path) -> int:
@@ -122,16 +153,16 @@ def _num_found(path: pathlib.Path) -> int:
 
 
 def _parts(
-    network: Network, choices: Sequence[Choice], code_layer: str | None, spool_bytes: int
+    network: Network, choices: Sequence[Choice], code_layer: str | None, pass_bytes: int
 ) -> Iterator[list[Choice]]:
     """What one pass is for: all units by rank, and of those by class as many as there is room."""
     part = [choice for choice in choices if choice.indices is None]
-    used = sum(_spooled(network, choice, code_layer) for choice in part)
+    used = sum(_code_bytes(network, choice, code_layer) for choice in part)
     for choice in choices:
         if choice.indices is None:
             continue
-        needed = _spooled(network, choice, code_layer)
-        if part and used + needed > spool_bytes:
+        needed = _code_bytes(network, choice, code_layer)
+        if part and used + needed > pass_bytes:
             yield part
             part, used = [], 0
         part.append(choice)
@@ -140,7 +171,7 @@ def _parts(
         yield part
 
 
-def _spooled(network: Network, choice: Choice, code_layer: str | None) -> int:
+def _code_bytes(network: Network, choice: Choice, code_layer: str | None) -> int:
     """Bytes of a unit's codes on disk."""
     layer = request_code(network, choice.unit, code_layer).code_layer
     rows = choice.count if choice.indices is None else len(choice.indices)
@@ -150,20 +181,24 @@ def _spooled(network: Network, choice: Choice, code_layer: str | None) -> int:
 def _discover(
     network: Network,
     source: ImageSource,
-    scan: Scan,
+    pool: PoolPass,
+    choices: Sequence[Choice],
     options: GroupOptions,
     failed: dict[str, str],
-) -> Iterator[Facets]:
+) -> Iterator[tuple[Choice, Facets | None, list[str]]]:
+    """The facets of each unit, or ``None``, and the hashes of its images when they were read."""
     # Always the same number side by side: a unit's map must not depend on how many are left.
     width = None if jax.default_backend() == "cpu" else _UNITS_AT_ONCE
-    for first in range(0, len(scan.choices), width or 1):
-        chosen = scan.choices[first : first + (width or 1)]
-        codes = [scan.codes(row) for row in range(first, first + len(chosen))]
+    for first in range(0, len(choices), width or 1):
+        chosen = choices[first : first + (width or 1)]
+        codes, hashes = zip(*(pool.codes(choice.unit) for choice in chosen), strict=True)
         groupings = _group(codes, options, width, failed)
-        for choice, one, grouping in zip(chosen, codes, groupings, strict=True):
-            if grouping is not None:
+        for choice, one, of, grouping in zip(chosen, codes, hashes, groupings, strict=True):
+            if grouping is None:
+                yield choice, None, []
+            else:
                 kept = {**dataclasses.asdict(options), **_how(choice)}
-                yield assemble_facets(network, source, one, grouping, options=kept)
+                yield choice, assemble_facets(network, source, one, grouping, options=kept), of
 
 
 def _group(
@@ -190,12 +225,3 @@ def _save(facets: Facets, folder: AtlasFolder, unit: str) -> None:
         facets.save(folder.found_path(unit))
     except OSError as error:
         raise explain(error, folder.path) from error
-
-
-@contextlib.contextmanager
-def _removed(path: pathlib.Path) -> Iterator[None]:
-    """The folder is gone afterwards."""
-    try:
-        yield
-    finally:
-        shutil.rmtree(path, ignore_errors=True)

@@ -6,6 +6,7 @@
     atlas.lock            its bytes are locked by the processes at work; always empty
     units/conv5-0007/     a run folder as ``mfvjax run`` leaves it, with cover.jpg and facets.jpg
     found/conv5-0007.npz  facets of a unit that is not visualized yet; gone when it is
+    passes/3fa9.../       what a pass over the pool has read so far; gone when its facets are found
     index.html            the gallery
 
 There is no list of finished units, in a database or elsewhere: a unit is finished when its folder
@@ -44,10 +45,9 @@ from mfvjax.store import (
 from mfvjax.store.errors import explain
 from mfvjax.types import Unit
 
-UNITS, FOUND, INDEX = "units", "found", "index.html"
-_CODES = "codes"
+UNITS, FOUND, PASSES, INDEX = "units", "found", "passes", "index.html"
 _PROBE = ".writable-"
-_OURS = (PLAN_JSON, LOCK_FILE, INDEX, UNITS, FOUND)
+_OURS = (PLAN_JSON, LOCK_FILE, INDEX, UNITS, FOUND, PASSES)
 
 
 class AtlasFolder:
@@ -113,8 +113,9 @@ class AtlasFolder:
 
     def close(self) -> None:
         """Once no unit is missing: removes what only unfinished ones need."""
-        with contextlib.suppress(OSError):
-            (self.path / FOUND).rmdir()  # unless it still holds something
+        for folder in (FOUND, PASSES):
+            with contextlib.suppress(OSError):
+                (self.path / folder).rmdir()  # unless it still holds something
 
     def unit_path(self, unit: str) -> pathlib.Path:
         """The run folder of a unit."""
@@ -124,11 +125,6 @@ class AtlasFolder:
         """The file of a unit's facets while they wait to be visualized."""
         return self.path / FOUND / f"{self._names[unit]}.npz"
 
-    def codes_folder(self) -> claims.Claim:
-        """A new folder for codes while facets are sought; those of dead processes are removed."""
-        claims.remove_dead(self.path / _CODES)
-        return claims.claim_new(self.path / _CODES, claims.WRITING)
-
     def lock(self, units: Sequence[str]) -> None:
         """Takes units for this process and clears what dead processes left of them.
 
@@ -137,7 +133,6 @@ class AtlasFolder:
         """
         places = {unit: place for place, unit in enumerate(self.plan.units)}
         self.locks.lock(units, [places[unit] for unit in units])
-        claims.remove_dead(self.path / _CODES)
         names = {self._names[unit] for unit in units}
         for path in (self.path / UNITS).glob(f".*.{claims.WRITING}-*"):
             if path.name[1:].rpartition(f".{claims.WRITING}-")[0] in names:

@@ -21,7 +21,7 @@ def join_processes(
     death of one ends all others, and that of the first one ends them whatever is set: it is made
     for programs that compute together. The units of an atlas do not need each other, so the
     processes part as soon as they know their shares, and one that is lost later loses only the
-    units that it had not finished.
+    units that it had not finished. They read the pool between them, through the atlas's folder.
 
     To be called before anything else uses JAX's devices.
 
@@ -43,7 +43,7 @@ def join_processes(
         shutdown_timeout_seconds=timeout_s,
     )
     try:
-        share = Share(jax.process_index(), jax.process_count())
+        share = Share(jax.process_index(), jax.process_count(), team=Share())
     finally:
         jax.distributed.shutdown()
         # The devices found so far belong to the runtime that was left.

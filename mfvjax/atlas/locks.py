@@ -4,6 +4,7 @@ The kernel keeps such locks for as long as their process lives, and drops them h
 Unlike lock files with a process number in them they never go stale, and unlike locks on the folders
 of the units they exist before the folders do. Processes that share an atlas between them lock
 different bytes; any two that would work on the same unit meet, however they divided the units.
+Further bytes stand for the index and for the blocks in which processes read a pool between them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import pathlib
+import zlib
 from collections.abc import Iterator, Sequence
 
 from mfvjax.store.errors import explain
@@ -22,7 +24,9 @@ except ImportError:  # Windows: a second process is not noticed
 
 LOCK_FILE = "atlas.lock"
 _INDEX_BYTE = 2**40  # far behind those of the units
+_BLOCK_BYTES = 2**41  # and those of the blocks of passes over the pool behind it
 _HELD = (errno.EACCES, errno.EAGAIN)
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of some file systems
 
 
 class AtlasBusyError(RuntimeError):
@@ -73,13 +77,37 @@ class UnitLocks:
                         f"another process is working on {unit} in {self._folder}; let it finish or "
                         "end it first. Processes can share an atlas: see --shard and --coordinator"
                     ) from None
-                if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-                    return  # a file system without locks
+                if error.errno in _WITHOUT_LOCKS:
+                    return
                 raise
 
     @contextlib.contextmanager
+    def block(self, of: str, number: int) -> Iterator[bool]:
+        """Whether this process has a block of a pass to itself, as far as locks can tell.
+
+        Args:
+          of: name of the pass.
+          number: of the block.
+        """
+        place = _BLOCK_BYTES + 2**20 * zlib.crc32(of.encode()) + number
+        try:
+            if fcntl is not None:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+        except OSError as error:
+            if error.errno not in (*_HELD, *_WITHOUT_LOCKS):
+                raise
+            yield error.errno in _WITHOUT_LOCKS
+            return
+        try:
+            yield True
+        finally:
+            if fcntl is not None:
+                with contextlib.suppress(OSError):
+                    fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)
+
+    @contextlib.contextmanager
     def index(self) -> Iterator[None]:
-        """Waits until no other process writes the index."""
+        """Waits until no other process has it; for what is quickly done, and not by two at once."""
         if fcntl is not None:
             with contextlib.suppress(OSError):
                 fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _INDEX_BYTE)

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from mfvjax.ascent.engine import facets_that_fit
+from mfvjax.atlas.choice import Choice, choose_images
 from mfvjax.atlas.plan import PLAN_JSON, AtlasPlan, read_plan
 from mfvjax.facets.embed import EmbedOptions
 from mfvjax.facets.grouping import GroupOptions
@@ -76,6 +77,19 @@ class Settings:
             seed=self.seed,
             embed=EmbedOptions(**{k: v for k, v in self.discovery.items() if k in _EMBEDDING}),
             **{k: v for k, v in self.discovery.items() if k in _GROUPING},
+        )
+
+    def choose(self, units: Sequence[str]) -> list[Choice]:
+        """The images of each unit."""
+        return choose_images(
+            self.network,
+            self.source,
+            units,
+            num_facets=self.num_facets,
+            num_mean_images=self.grouping.num_mean_images,
+            top_fraction=self.top_fraction,
+            top_count=self.top_count,
+            class_ids=self.class_ids,
         )
 
     @property

@@ -19,6 +19,8 @@ class Share:
     Attributes:
       index: from 0.
       count: of shares; together they are the atlas.
+      team: the share of all processes that have their folder in common and read the pool between
+        them; by default this one's alone.
 
     Raises:
       ValueError: there is no such share.
@@ -26,6 +28,7 @@ class Share:
 
     index: int = 0
     count: int = 1
+    team: Share | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.index < self.count:
@@ -45,7 +48,11 @@ class Share:
 
     def within(self, outer: Share) -> Share:
         """This share of another share."""
-        return Share(outer.index * self.count + self.index, outer.count * self.count)
+        return Share(
+            outer.index + outer.count * self.index,
+            outer.count * self.count,
+            None if self.team is None else self.team.within(outer),
+        )
 
     def of(self, units: Sequence[str]) -> list[str]:
         """The units of this share; neighbors go to different shares, so that all take as long."""

@@ -1,0 +1,144 @@
+"""The making of units: facets, ascent, and each finished unit into its folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
+import jax
+
+from mfvjax.ascent import Visualization
+from mfvjax.atlas.ascend import Job, ascend_jobs, make_job
+from mfvjax.atlas.choice import Choice
+from mfvjax.atlas.find import find_facets, load_facets
+from mfvjax.atlas.folder import AtlasFolder
+from mfvjax.atlas.index import write_index
+from mfvjax.atlas.settings import Settings
+from mfvjax.pipeline.assemble import assemble_run, read_pictures
+from mfvjax.pipeline.provenance import Stopwatch
+from mfvjax.pipeline.scoring import score
+from mfvjax.presets import default_schedule
+from mfvjax.run import Run
+
+ProgressFn: TypeAlias = Callable[[str, int, int], None]
+
+_INDEX_SECONDS = 60.0  # between two gallery pages while units are made
+
+
+def make_units(
+    settings: Settings,
+    folder: AtlasFolder,
+    units: Sequence[str],
+    *,
+    team: Sequence[str],
+    devices: Sequence[jax.Device],
+    failed: dict[str, str],
+    progress: ProgressFn | None = None,
+) -> Iterator[Choice]:
+    """Finds the facets of all units, then visualizes them; gives each unit once it is stored.
+
+    Args:
+      settings: of the atlas.
+      folder: of the atlas; `units` are locked.
+      units: to be made.
+      team: units of all processes that read the pool together with this one.
+      devices: of this process.
+      failed: gets the units that have no facets, and why.
+      progress: called with (step, done, in all).
+    """
+    report = progress or (lambda step, done, total: None)
+    numbers = find_facets(
+        settings.network,
+        settings.source,
+        units,
+        folder,
+        choose=settings.choose,
+        team=team,
+        options=settings.grouping,
+        code_layer=settings.code_layer,
+        devices=devices,
+        progress=progress,
+        failed=failed,
+    )
+    choices = settings.choose([unit for unit in units if unit in numbers])
+    total = sum((number + 1) * settings.num_steps(unit) for unit, number in numbers.items())
+    taken = 0
+
+    def advance(steps: int) -> None:
+        nonlocal taken
+        taken += steps
+        report("ascent", taken, total)
+
+    advance(0)
+    by_unit = {choice.unit: choice for choice in choices}
+    written = time.monotonic()
+    for done, (job, result, seconds) in enumerate(
+        ascend_jobs(
+            settings.network,
+            _jobs(settings, folder, choices),
+            seed=settings.seed,
+            facets_per_device=folder.plan.facets_per_device,
+            devices=devices,
+            progress=advance,
+        ),
+        1,
+    ):
+        folder.publish(job.unit, _finish(settings, by_unit[job.unit], job, result, seconds))
+        report("units", done, len(choices))
+        yield by_unit[job.unit]
+        if time.monotonic() - written > _INDEX_SECONDS:
+            started = time.monotonic()
+            write_index(folder)
+            # At most a twentieth of the time goes into pages that will be replaced.
+            written = time.monotonic() + 20 * (time.monotonic() - started)
+
+
+def _jobs(settings: Settings, folder: AtlasFolder, choices: Sequence[Choice]) -> Iterator[Job]:
+    for choice in choices:
+        facets = load_facets(settings.source, folder, choice.unit)
+        yield make_job(
+            settings.network,
+            choice.unit,
+            facets,
+            schedule_for=settings.schedule_for,
+            hold=settings.hold,
+            seed=settings.seed,
+            slots=settings.slots,
+        )
+
+
+def _finish(
+    settings: Settings, choice: Choice, job: Job, result: Visualization, seconds: float
+) -> Run:
+    """The run of one unit, with the options that `mfvjax replay` needs."""
+    watch = Stopwatch()
+    with watch("reading images"):
+        pictures = read_pictures(settings.network, settings.source, job.facets)
+    with watch("scores"):
+        scores = score(settings.network, job.facets, job.plan, result, pictures.nearest)
+    images, discovery = settings.images_text, dict(settings.discovery)
+    if choice.label is None:
+        discovery["top_count"] = choice.count
+    elif images is not None:
+        images = f"class:{choice.label}@{images}"
+    return assemble_run(
+        settings.network,
+        job.facets,
+        job.plan,
+        pictures,
+        result,
+        scores,
+        options={
+            "network": settings.network_text,
+            "images": images,
+            "unit": choice.unit,
+            "num_facets": settings.num_facets,
+            "discovery": discovery,
+            "schedule": (settings.schedule or default_schedule(job.plan.starts.shape[1:3])).name,
+            "step_fraction": settings.step_fraction,
+            "hold": settings.hold,
+            "seed": settings.seed,
+        },
+        timings={"ascent": seconds, **watch.seconds},
+    )
