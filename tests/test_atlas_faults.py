@@ -22,7 +22,7 @@ from mfvjax.atlas import (
     merge_atlas,
 )
 from mfvjax.store import RunWriteError
-from tests.small_atlas import FOLDERS, UNITS, build, same_units
+from tests.small_atlas import FOLDERS, UNITS, build, no_strays, same_units
 from tests.tiny_network import tiny_network
 
 ONE_DEVICE = jax.devices("cpu")[:1]
@@ -35,6 +35,7 @@ def test_other_arguments_are_refused_before_any_work(whole_atlas, small_pool):
         build(whole_atlas[0], small_pool, units=["fc:0"])
     with pytest.raises(AtlasError, match=r"network\.fingerprint: \w+ there, \w+ now"):
         build(whole_atlas[0], small_pool, network=tiny_network(seed=1))
+    no_strays(whole_atlas[0])
 
 
 def test_an_image_added_to_the_pool_is_noticed(whole_atlas, small_pool, tmp_path):
@@ -103,6 +104,15 @@ def test_found_facets_that_are_damaged_are_found_again(whole_atlas, atlas_copy, 
     assert build(atlas_copy, small_pool, devices=ONE_DEVICE).made == ("fc:2",)
     assert same_units(whole_atlas[0], atlas_copy)
     assert not (atlas_copy / "found").exists()
+
+
+def test_what_only_unfinished_units_need_goes_with_the_last_one(atlas_copy, small_pool):
+    """The process that was to remove it was killed."""
+    (atlas_copy / "passes" / "old" / "000000").mkdir(parents=True)
+    (atlas_copy / "found").mkdir()
+    (atlas_copy / "found" / "fc-0002.npz").write_bytes(b"of a unit that is finished")
+    assert build(atlas_copy, small_pool, devices=ONE_DEVICE).made == ()
+    no_strays(atlas_copy)
 
 
 def test_what_is_in_a_units_place_is_not_overwritten(atlas_copy, small_pool):

@@ -72,11 +72,10 @@ class AtlasFolder:
         self._names = plan.folders()
         refuse_foreign(self.path)
         try:
-            for folder in (UNITS, FOUND):
-                (self.path / folder).mkdir(parents=True, exist_ok=True)
-                probe = tempfile.mkdtemp(prefix=_PROBE, dir=self.path / folder)
-                with contextlib.suppress(FileNotFoundError):  # taken for a dead process's
-                    os.rmdir(probe)
+            (self.path / UNITS).mkdir(parents=True, exist_ok=True)
+            probe = tempfile.mkdtemp(prefix=_PROBE, dir=self.path / UNITS)
+            with contextlib.suppress(FileNotFoundError):  # taken for a dead process's
+                os.rmdir(probe)
         except OSError as error:
             raise explain(error, self.path) from error
         self.locks = UnitLocks(self.path)
@@ -114,8 +113,7 @@ class AtlasFolder:
     def close(self) -> None:
         """Once no unit is missing: removes what only unfinished ones need."""
         for folder in (FOUND, PASSES):
-            with contextlib.suppress(OSError):
-                (self.path / folder).rmdir()  # unless it still holds something
+            shutil.rmtree(self.path / folder, ignore_errors=True)
 
     def unit_path(self, unit: str) -> pathlib.Path:
         """The run folder of a unit."""
@@ -133,14 +131,17 @@ class AtlasFolder:
         """
         places = {unit: place for place, unit in enumerate(self.plan.units)}
         self.locks.lock(units, [places[unit] for unit in units])
+        try:
+            (self.path / FOUND).mkdir(exist_ok=True)
+        except OSError as error:
+            raise explain(error, self.path) from error
         names = {self._names[unit] for unit in units}
         for path in (self.path / UNITS).glob(f".*.{claims.WRITING}-*"):
             if path.name[1:].rpartition(f".{claims.WRITING}-")[0] in names:
                 _remove_dead(path)
-        for folder in (UNITS, FOUND):
-            for path in (self.path / folder).glob(f"{_PROBE}*"):
-                with contextlib.suppress(OSError):
-                    path.rmdir()
+        for path in (self.path / UNITS).glob(f"{_PROBE}*"):
+            with contextlib.suppress(OSError):
+                path.rmdir()
         for path in (self.path / FOUND).glob("*.partial"):
             if path.name.partition(".npz.")[0] in names:
                 path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import os
 import pathlib
 import shutil
@@ -20,13 +21,21 @@ from mfvjax.atlas.choice import Choice
 from mfvjax.atlas.locks import UnitLocks
 from mfvjax.atlas.passes import PassPlan
 from mfvjax.atlas.wanted import Wanted, best
-from mfvjax.facets.code_pass import Fetched, Read, fetch_batch, group_requests, read_batch
+from mfvjax.facets.code_pass import (
+    Asked,
+    Fetched,
+    Read,
+    fetch_batch,
+    group_requests,
+    read_batch,
+)
 from mfvjax.facets.codes import Codes, request_code
 from mfvjax.facets.reading import UnitRequest, as_arrays, as_positions
 from mfvjax.images import ImageSource, SkippedImage, iterate_batches
 from mfvjax.network import Network
 from mfvjax.store import claims
 from mfvjax.store.errors import explain
+from mfvjax.types import Params
 
 READ_AT_ONCE = 32
 """Images in one batch; fixed, since the shape of a batch decides the last bits of its results."""
@@ -213,15 +222,20 @@ class PoolPass:
                 report(num_read + len(skipped))
         return skipped
 
-    def _batches(
-        self, images: Int[np.ndarray, " n"], skipped: list[SkippedImage]
-    ) -> Iterator[tuple[Int[np.ndarray, " batch"], Fetched]]:
-        """Batches in order; each is fetched while the devices are at the next ones."""
+    @functools.cached_property
+    def _given(self) -> list[tuple[Params, Asked]]:
+        """On each device the network's parameters and what is asked of it."""
         asked = {
             layers: as_arrays(_filled([self._requests[row].unit for row in rows]))
             for layers, rows in self._groups.items()
         }
-        given = [jax.device_put((self._network.params, asked), one) for one in self._devices]
+        return [jax.device_put((self._network.params, asked), one) for one in self._devices]
+
+    def _batches(
+        self, images: Int[np.ndarray, " n"], skipped: list[SkippedImage]
+    ) -> Iterator[tuple[Int[np.ndarray, " batch"], Fetched]]:
+        """Batches in order; each is fetched while the devices are at the next ones."""
+        given, devices = self._given, self._devices
         waiting: collections.deque[tuple[Int[np.ndarray, " batch"], Read]] = collections.deque()
         for turn, batch in enumerate(
             iterate_batches(
@@ -234,7 +248,7 @@ class PoolPass:
             params, units = given[turn % len(given)]
             read = read_batch(
                 params,
-                jax.device_put(batch.images, self._devices[turn % len(given)]),
+                jax.device_put(batch.images, devices[turn % len(given)]),
                 units,
                 forward=self._network.forward,
                 preprocessing=self._network.preprocessing,
