@@ -86,3 +86,19 @@ def process_atlas(small_pool, atlas_cache, tmp_path_factory):
     out = tmp_path_factory.mktemp("process") / "atlas"
     small_atlas.finish(small_atlas.start(out, small_pool, cache=atlas_cache))
     return out
+
+
+@pytest.fixture
+def read_only_folder():
+    """A folder that this process cannot write to, even where tests run as root."""
+    folder = pathlib.Path(tempfile.mkdtemp(dir="/tmp"))
+    user = os.geteuid()
+    folder.chmod(0o555)
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        yield folder
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o755)
+        shutil.rmtree(folder)

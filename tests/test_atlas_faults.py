@@ -2,11 +2,9 @@
 
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
-import tempfile
 
 import jax
 import numpy as np
@@ -136,22 +134,6 @@ def test_a_run_of_another_network_is_not_taken_for_a_unit(atlas_copy, small_pool
     path.write_text(json.dumps(head))
     with pytest.raises(AtlasError, match="fc-0000 holds a run of another network; move it away"):
         build(atlas_copy, small_pool)
-
-
-@pytest.fixture
-def read_only_folder():
-    """A folder that this process cannot write to, even where tests run as root."""
-    folder = pathlib.Path(tempfile.mkdtemp(dir="/tmp"))
-    folder.chmod(0o555)
-    user = os.geteuid()
-    try:
-        if user == 0:
-            os.seteuid(65534)
-        yield folder
-    finally:
-        os.seteuid(user)
-        folder.chmod(0o755)
-        shutil.rmtree(folder)
 
 
 def test_a_read_only_folder_is_refused_before_any_work(read_only_folder):

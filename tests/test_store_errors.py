@@ -4,8 +4,6 @@ import errno
 import json
 import os
 import pathlib
-import shutil
-import tempfile
 
 import numpy as np
 import pytest
@@ -251,22 +249,6 @@ def test_a_disk_that_fills_beside_the_run_is_explained(tmp_path):
     with pytest.raises(RunWriteError, match=r"no space left in .*: \d+\.\d MB are free"):
         write_a_page()
     assert os.listdir(tmp_path) == []
-
-
-@pytest.fixture
-def read_only_folder():
-    """A folder that this process cannot write to, even where tests run as root."""
-    folder = pathlib.Path(tempfile.mkdtemp(dir="/tmp"))
-    user = os.geteuid()
-    folder.chmod(0o555)
-    try:
-        if user == 0:
-            os.seteuid(65534)
-        yield folder
-    finally:
-        os.seteuid(user)
-        folder.chmod(0o755)
-        shutil.rmtree(folder)
 
 
 def test_a_read_only_folder_is_explained_before_any_work(read_only_folder):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import functools
 import os
 import pathlib
 import shutil
@@ -20,27 +18,15 @@ from mfvjax.atlas.block import ENTRY, Block, BlockWriter, DamagedBlockError
 from mfvjax.atlas.choice import Choice
 from mfvjax.atlas.locks import UnitLocks
 from mfvjax.atlas.passes import PassPlan
+from mfvjax.atlas.scan import Scanner
 from mfvjax.atlas.wanted import Wanted, best
-from mfvjax.facets.code_pass import (
-    Asked,
-    Fetched,
-    Read,
-    fetch_batch,
-    group_requests,
-    read_batch,
-)
 from mfvjax.facets.codes import Codes, request_code
-from mfvjax.facets.reading import UnitRequest, as_arrays, as_positions
-from mfvjax.images import ImageSource, SkippedImage, iterate_batches
+from mfvjax.facets.reading import as_positions
+from mfvjax.images import ImageSource, SkippedImage
 from mfvjax.network import Network
 from mfvjax.store import claims
 from mfvjax.store.errors import explain
-from mfvjax.types import Params
 
-READ_AT_ONCE = 32
-"""Images in one batch; fixed, since the shape of a batch decides the last bits of its results."""
-
-_UNITS_BLOCK = 64
 _POLL_SECONDS = 0.1
 
 
@@ -58,7 +44,7 @@ class PoolPass:
       choices: of its units. An image is read once, however many units it is for.
       locks: of the atlas.
       code_layer: instead of the network's choice.
-      devices: that take batches in turn; each runs the same program on as many images.
+      devices: that read; by default one.
     """
 
     def __init__(
@@ -73,12 +59,12 @@ class PoolPass:
         devices: Sequence[jax.Device] | None = None,
     ) -> None:
         self.path = plan.path
-        self._network, self._source, self._locks = network, source, locks
-        self._devices = devices or jax.local_devices()[:1]
+        self._source, self._locks = source, locks
         self._rows = {choice.unit: row for row, choice in enumerate(choices)}
         self._choices = choices
         self._requests = [request_code(network, choice.unit, code_layer) for choice in choices]
-        self._groups = group_requests(self._requests)
+        self._scanner = Scanner(network, source, self._requests, devices or jax.local_devices()[:1])
+        self._groups = self._scanner.groups
         self._wanted = [
             Wanted(group, [choices[row] for row in rows])
             for group, rows in enumerate(self._groups.values())
@@ -202,8 +188,7 @@ class PoolPass:
     ) -> list[SkippedImage]:
         skipped: list[SkippedImage] = []
         num_read = 0
-        for indices, fetched in self._batches(images, skipped):
-            self._check_finite(indices, fetched)
+        for indices, fetched in self._scanner.batches(images, skipped):
             for group, layers in enumerate(self._groups):
                 codes, values, places = fetched[layers]
                 rows, columns = self._wanted[group].select(indices, values)
@@ -222,61 +207,9 @@ class PoolPass:
                 report(num_read + len(skipped))
         return skipped
 
-    @functools.cached_property
-    def _given(self) -> list[tuple[Params, Asked]]:
-        """On each device the network's parameters and what is asked of it."""
-        asked = {
-            layers: as_arrays(_filled([self._requests[row].unit for row in rows]))
-            for layers, rows in self._groups.items()
-        }
-        return [jax.device_put((self._network.params, asked), one) for one in self._devices]
-
-    def _batches(
-        self, images: Int[np.ndarray, " n"], skipped: list[SkippedImage]
-    ) -> Iterator[tuple[Int[np.ndarray, " batch"], Fetched]]:
-        """Batches in order; each is fetched while the devices are at the next ones."""
-        given, devices = self._given, self._devices
-        waiting: collections.deque[tuple[Int[np.ndarray, " batch"], Read]] = collections.deque()
-        for turn, batch in enumerate(
-            iterate_batches(
-                self._source,
-                size=self._network.input_size,
-                batch_size=READ_AT_ONCE,
-                indices=images,
-            )
-        ):
-            params, units = given[turn % len(given)]
-            read = read_batch(
-                params,
-                jax.device_put(batch.images, devices[turn % len(given)]),
-                units,
-                forward=self._network.forward,
-                preprocessing=self._network.preprocessing,
-            )
-            if len(waiting) == len(given):
-                indices, done = waiting.popleft()
-                yield indices, fetch_batch(done, len(indices))
-            skipped.extend(batch.skipped)
-            waiting.append((batch.indices, read))
-        for indices, done in waiting:
-            yield indices, fetch_batch(done, len(indices))
-
     def _hashes(self, images: list[int]) -> dict[int, str]:
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
             return dict(zip(images, pool.map(self._source.fingerprint, images), strict=True))
-
-    def _check_finite(self, indices: Int[np.ndarray, " batch"], fetched: Fetched) -> None:
-        for (layer, code_layer), (codes, values, _) in fetched.items():
-            finite = np.isfinite(values).all(axis=1)
-            finite &= np.isfinite(codes).reshape(len(codes), -1).all(axis=1)
-            if not finite.all():
-                name = self._source.names[int(indices[np.argmin(finite)])]
-                raise ValueError(f"{layer!r} or {code_layer!r} is not finite on image {name!r}")
-
-
-def _filled(units: Sequence[UnitRequest]) -> list[UnitRequest]:
-    """Repeats the last unit: what is missing of an atlas then is read by the program of all."""
-    return [*units, *[units[-1]] * (-len(units) % _UNITS_BLOCK)]
 
 
 def _chosen(choices: Sequence[Choice], total: int) -> Int[np.ndarray, " images"]:
