@@ -126,4 +126,4 @@ def test_a_damaged_block_is_noticed(name, damage, tmp_path):
     if damage == "missing":
         path.unlink()
     with pytest.raises(DamagedBlockError, match=f"{tmp_path}/0.* is damaged"):
-        Block.open(tmp_path / "0", [4])
+        Block.open(tmp_path / "0", [4]).codes(0, np.arange(6))

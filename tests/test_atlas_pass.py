@@ -140,6 +140,16 @@ def test_an_interrupted_pass_goes_on_where_it_was(in_one_block, small_pool, tmp_
     assert not list(tmp_path.glob(".*"))
 
 
+def test_codes_that_a_bad_disk_changed_are_read_again(in_one_block, small_pool, tmp_path):
+    assert read_pass(tmp_path, small_pool) == in_one_block
+    changed = tmp_path / "000002" / "1.codes"
+    content = bytearray(changed.read_bytes())
+    content[-3] ^= 64
+    changed.write_bytes(content)
+    assert read_pass(tmp_path, small_pool) == in_one_block
+    assert changed.read_bytes() != content
+
+
 READ = """
 import pathlib, sys
 from tests.test_atlas_pass import read_pass

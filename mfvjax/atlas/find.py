@@ -104,13 +104,8 @@ def find_facets(
             if facets is None:
                 mark_failed(folder, plan.path, choice.unit)
                 continue
-            for name, index, before in zip(
-                facets.names, facets.indices.tolist(), hashes, strict=True
-            ):
-                if fingerprint(index) != before:
-                    raise _changed(name, "it was read", folder)
-            kept = {**facets.options, IMAGE_HASHES: hashes}
-            _save(dataclasses.replace(facets, options=kept), folder, choice.unit)
+            _check_unchanged(fingerprint, facets, hashes, "it was read", folder)
+            _save(facets, hashes, folder, choice.unit)
             numbers[choice.unit] = facets.num_facets
             if progress is not None:
                 done = sum(number > 0 for number in numbers.values())
@@ -128,17 +123,23 @@ def load_facets(source: ImageSource, folder: AtlasFolder, unit: str) -> Facets:
     """
     facets = Facets.load(folder.found_path(unit))
     hashes = facets.options[IMAGE_HASHES]
-    for name, index, before in zip(facets.names, facets.indices.tolist(), hashes, strict=True):
-        if source.names[index] != name or source.fingerprint(index) != before:
-            raise _changed(name, f"the facets of {unit} were found", folder)
+    _check_unchanged(source.fingerprint, facets, hashes, f"the facets of {unit} were found", folder)
     return facets
 
 
-def _changed(name: str, since: str, folder: AtlasFolder) -> ChangedImageError:
-    return ChangedImageError(
-        f"image {name!r} has changed since {since}; put it back as it was, or start another atlas. "
-        f"Finished units in {folder.path} are kept"
-    )
+def _check_unchanged(
+    fingerprint: Callable[[int], str],
+    facets: Facets,
+    hashes: Sequence[str],
+    since: str,
+    folder: AtlasFolder,
+) -> None:
+    for name, index, before in zip(facets.names, facets.indices.tolist(), hashes, strict=True):
+        if fingerprint(index) != before:
+            raise ChangedImageError(
+                f"image {name!r} has changed since {since}; put it back as it was, or start "
+                f"another atlas. Finished units in {folder.path} are kept"
+            )
 
 
 def _num_found(path: pathlib.Path) -> int:
@@ -220,8 +221,9 @@ def _how(choice: Choice) -> dict[str, Any]:
     return {"label": choice.label, "top_count": choice.count or None}
 
 
-def _save(facets: Facets, folder: AtlasFolder, unit: str) -> None:
+def _save(facets: Facets, hashes: list[str], folder: AtlasFolder, unit: str) -> None:
+    kept = dataclasses.replace(facets, options={**facets.options, IMAGE_HASHES: hashes})
     try:
-        facets.save(folder.found_path(unit))
+        kept.save(folder.found_path(unit))
     except OSError as error:
         raise explain(error, folder.path) from error

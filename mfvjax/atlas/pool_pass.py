@@ -116,8 +116,18 @@ class PoolPass:
     def codes(self, unit: str) -> tuple[Codes, list[str]]:
         """The images of one unit and their codes, and the SHA-256 of each image when it was read.
 
-        Images of a class are in their order in the pool, others best first.
+        Images of a class are in their order in the pool, others best first. Blocks that turn out to
+        be damaged are read again.
+
+        Raises:
+          RunWriteError: as `read`, likewise ``ValueError``.
         """
+        while True:
+            with contextlib.suppress(DamagedBlockError):
+                return self._codes(unit)
+            self.read()
+
+    def _codes(self, unit: str) -> tuple[Codes, list[str]]:
         choice, request = self._choices[self._rows[unit]], self._requests[self._rows[unit]]
         group = list(self._groups).index(request.layers)
         column = self._groups[request.layers].index(self._rows[unit])
@@ -130,7 +140,12 @@ class PoolPass:
             entries, origin = entries[kept], origin[kept]
         codes = np.empty((len(entries), self._num_features[group]), np.float32)
         for number in np.unique(origin).tolist():
-            codes[origin == number] = blocks[number].codes(group, entries["row"][origin == number])
+            which = origin == number
+            try:
+                codes[which] = blocks[number].codes(group, entries["row"][which])
+            except DamagedBlockError:
+                self._remove(number)
+                raise
         indices = entries["image"].astype(np.int64)
         names = self._source.names
         found = Codes(
@@ -168,6 +183,13 @@ class PoolPass:
         for wanted in self._wanted:
             wanted.learn(block)
         return True
+
+    def _remove(self, number: int) -> None:
+        """Gives up a damaged block, unless another process is at it already."""
+        del self._blocks[number]
+        with self._locks.block(self.path.name, number) as is_free:
+            if is_free:
+                shutil.rmtree(self._block_path(number), ignore_errors=True)
 
     def _read_block(self, number: int, report: Callable[[int], None]) -> None:
         path = self._block_path(number)
