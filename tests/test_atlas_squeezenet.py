@@ -16,7 +16,6 @@ import time
 import pytest
 
 from mfvjax.store import verify_run
-from tests.conftest import DATA_DIR
 from tests.small_atlas import finish, no_strays, same_units
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -25,20 +24,20 @@ OTHERS = (1, 7, 22, 76, 130, 207, 281, 340, 404, 409, 530, 620, 717, 780, 817, 9
 UNITS = [f"pool_final:{index}" for index in (*WITH_MANY_IMAGES, *OTHERS)]
 
 
-def main(out):
-    """Makes the atlas in this process; two steps of each phase."""
+def main(out, data):
+    """Makes the atlas in this process, on one device; few steps of each phase."""
     from mfvjax.atlas import build_atlas
     from mfvjax.network import Network
 
-    folder = DATA_DIR / "models/squeezenet_v1.0"
+    folder = pathlib.Path(data) / "models/squeezenet_v1.0"
     network = Network.from_caffe(folder / "deploy.prototxt", folder / "squeezenet_v1.0.caffemodel")
     atlas = build_atlas(
-        network, DATA_DIR / "images", units=UNITS, out=out, num_facets=10, step_fraction=0.005
+        network, f"{data}/images", units=UNITS, out=out, num_facets=10, step_fraction=0.005
     )
     print(atlas.by_class, len(atlas.made))
 
 
-def start(out, cache):
+def start(out, cache, data):
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
@@ -48,7 +47,7 @@ def start(out, cache):
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.test_atlas_squeezenet", out],
+        [sys.executable, "-m", "tests.test_atlas_squeezenet", out, data],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -72,13 +71,13 @@ def test_24_units_killed_at_fifty_random_moments(data_dir, tmp_path):
     durations = []
     for _ in range(2):  # the second finds everything done: what a start takes
         started = time.perf_counter()
-        told = finish(start(whole, cache))
+        told = finish(start(whole, cache, data_dir))
         durations.append(time.perf_counter() - started)
         assert told == ("6 24\n" if len(durations) == 1 else "0 0\n")
     between = (durations[0] - durations[1]) / 50
     rng, states = random.Random(0), []
     for _ in range(50):
-        process = start(out, cache)
+        process = start(out, cache, data_dir)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=rng.uniform(0.5, 1) * durations[1] + rng.uniform(0, 3) * between)
         process.send_signal(signal.SIGKILL)
@@ -90,10 +89,10 @@ def test_24_units_killed_at_fifty_random_moments(data_dir, tmp_path):
     assert len(set(states)) > 15
     assert min(len(set(blocks)), len(set(found)), len(set(finished))) > 3  # in every part of it
     assert finished == tuple(sorted(finished))  # nothing that was finished is ever lost
-    finish(start(out, cache))
+    finish(start(out, cache, data_dir))
     assert same_units(whole, out) == 24
     no_strays(out)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
