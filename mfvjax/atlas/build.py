@@ -78,6 +78,7 @@ def build_atlas(
     facets_per_device: int | None = None,
     share: Share | None = None,
     devices: Sequence[jax.Device] | None = None,
+    writers: int | None = None,
     progress: ProgressFn | None = None,
     **discovery: Any,
 ) -> Atlas:
@@ -106,6 +107,8 @@ def build_atlas(
         fit. Kept from the first call on, since the shape of a batch decides the last bits.
       share: the part of the units that this call makes; by default all.
       devices: by default all of this process.
+      writers: processes that write finished units and their pages; by default none beside a CPU's
+        ascent, which needs the cores itself, and up to twelve beside an accelerator's.
       progress: called with (step, done, in all).
       **discovery: ``num_mean_images``, ``num_components``, ``perplexity``, ``start``,
         ``cluster_space``, ``max_facets``, ``method`` and ``code_layer``, as `discover_facets`.
@@ -163,6 +166,7 @@ def build_atlas(
                         team=team,
                         devices=used,
                         failed=failed,
+                        writers=writers,
                         progress=progress,
                     )
                 )

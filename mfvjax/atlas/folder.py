@@ -196,11 +196,24 @@ class AtlasFolder:
         Raises:
           RunWriteError: no space left, say; the units that are finished stay as they are.
         """
-        with open_run_folder(self.unit_path(unit), overwrite=True) as temporary:
-            write_run(run, temporary)
-            write_page(run, temporary / "report.html")
-            write_cover(run, temporary)
-        self.found_path(unit).unlink(missing_ok=True)
+        publish_unit(run, self.unit_path(unit), self.found_path(unit))
+
+
+def publish_unit(run: Run, path: pathlib.Path, found: pathlib.Path) -> None:
+    """Writes a unit's run folder with its page and cover; then its facets need not wait any more.
+
+    Args:
+      run: of the unit.
+      path: of its folder.
+      found: file of its facets.
+
+    Raises: as `AtlasFolder.publish`.
+    """
+    with open_run_folder(path, overwrite=True) as temporary:
+        write_run(run, temporary)
+        write_page(run, temporary / "report.html")
+        write_cover(run, temporary)
+    found.unlink(missing_ok=True)
 
 
 def refuse_foreign(path: pathlib.Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
@@ -15,6 +16,7 @@ from mfvjax.atlas.find import find_facets, load_facets
 from mfvjax.atlas.folder import AtlasFolder
 from mfvjax.atlas.index import write_index
 from mfvjax.atlas.settings import Settings
+from mfvjax.atlas.writers import Writers
 from mfvjax.pipeline.assemble import assemble_run, read_pictures
 from mfvjax.pipeline.provenance import Stopwatch
 from mfvjax.pipeline.scoring import score
@@ -24,6 +26,7 @@ from mfvjax.run import Run
 ProgressFn: TypeAlias = Callable[[str, int, int], None]
 
 _INDEX_SECONDS = 60.0  # between two gallery pages while units are made
+_MOST_WRITERS = 12
 
 
 def make_units(
@@ -34,6 +37,7 @@ def make_units(
     team: Sequence[str],
     devices: Sequence[jax.Device],
     failed: dict[str, str],
+    writers: int | None = None,
     progress: ProgressFn | None = None,
 ) -> Iterator[Choice]:
     """Finds the facets of all units, then visualizes them; gives each unit once it is stored.
@@ -45,6 +49,8 @@ def make_units(
       team: units of all processes that read the pool together with this one.
       devices: of this process.
       failed: gets the units that have no facets, and why.
+      writers: processes that write finished units; 0 for this one, by default as many as the
+        devices keep busy.
       progress: called with (step, done, in all).
     """
     report = progress or (lambda step, done, total: None)
@@ -72,26 +78,37 @@ def make_units(
 
     advance(0)
     by_unit = {choice.unit: choice for choice in choices}
-    written = time.monotonic()
-    for done, (job, result, seconds) in enumerate(
-        ascend_jobs(
-            settings.network,
-            _jobs(settings, folder, choices),
-            seed=settings.seed,
-            facets_per_device=folder.plan.facets_per_device,
-            devices=devices,
-            progress=advance,
-        ),
-        1,
-    ):
-        folder.publish(job.unit, _finish(settings, by_unit[job.unit], job, result, seconds))
-        report("units", done, len(choices))
-        yield by_unit[job.unit]
-        if time.monotonic() - written > _INDEX_SECONDS:
-            started = time.monotonic()
-            write_index(folder)
-            # At most a twentieth of the time goes into pages that will be replaced.
-            written = time.monotonic() + 20 * (time.monotonic() - started)
+    shown = time.monotonic()
+    ascended = ascend_jobs(
+        settings.network,
+        _jobs(settings, folder, choices),
+        seed=settings.seed,
+        facets_per_device=folder.plan.facets_per_device,
+        devices=devices,
+        progress=advance,
+    )
+    with Writers(folder, _num_writers(devices) if writers is None else writers) as writing:
+
+        def written() -> Iterator[str]:
+            for job, result, seconds in ascended:
+                run = _finish(settings, by_unit[job.unit], job, result, seconds)
+                yield from writing.publish(job.unit, run)
+            yield from writing.rest()
+
+        for done, unit in enumerate(written(), 1):
+            report("units", done, len(choices))
+            yield by_unit[unit]
+            if time.monotonic() - shown > _INDEX_SECONDS:
+                started = time.monotonic()
+                write_index(folder)
+                # At most a twentieth of the time goes into pages that will be replaced.
+                shown = time.monotonic() + 20 * (time.monotonic() - started)
+
+
+def _num_writers(devices: Sequence[jax.Device]) -> int:
+    """None beside an ascent that needs the processor's cores itself."""
+    cores = os.cpu_count() or 1
+    return 0 if devices[0].platform == "cpu" else max(1, min(cores - 1, _MOST_WRITERS))
 
 
 def _jobs(settings: Settings, folder: AtlasFolder, choices: Sequence[Choice]) -> Iterator[Job]:

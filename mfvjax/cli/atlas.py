@@ -84,6 +84,13 @@ def command(
     facets_per_device: Annotated[
         _Number, typer.Option(help="In one batch of the ascent; by default as many as fit.")
     ] = None,
+    writers: Annotated[
+        _Number,
+        typer.Option(
+            help="Processes that write finished units; by default none beside a CPU's ascent, up "
+            "to 12 beside an accelerator's."
+        ),
+    ] = None,
     shard: Annotated[
         str, typer.Option("--shard", help="Only this part of the units: 3/16 is the third.")
     ] = "1/1",
@@ -139,6 +146,7 @@ def command(
             class_ids=None if class_ids is None else read_class_ids(class_ids),
             facets_per_device=facets_per_device,
             share=share,
+            writers=writers,
             progress=progress,
             **o.discovery(top, mean_images, code_layer),  # type: ignore[arg-type]
         )

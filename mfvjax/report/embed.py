@@ -13,6 +13,8 @@ import math
 import numpy as np
 from jaxtyping import Num, UInt8
 
+from mfvjax.store.pictures import PNG_OPTIONS
+
 JPEG_QUALITY = 90
 SHEET_PIXELS = 2048**2  # all thumbnails together: about 1.5 MB of JPEG
 CELL_SIDES = (32, 96)
@@ -44,7 +46,7 @@ def as_uint8(images: Num[np.ndarray, "*b h w c"]) -> UInt8[np.ndarray, "*b h w c
 
 def png_uri(image: Num[np.ndarray, "h w 3"]) -> str:
     """``data:image/png;base64,...``, lossless."""
-    return _uri(as_uint8(image), "png", optimize=True)
+    return _uri(as_uint8(image), "png", **PNG_OPTIONS)
 
 
 def jpeg_uri(image: Num[np.ndarray, "h w 3"], *, max_side: int | None = None) -> str:
