@@ -43,7 +43,7 @@ def test_what_goes_wrong_in_a_process_is_raised_here(folder):
     (folder.path / "units").rmdir()
     (folder.path / "units").write_text("in the way")
     with Writers(folder, 1) as writers:
-        writing = [*writers.publish("fc8:0", example_run())]
+        writing = [*writers.publish("fc8:0", example_run)]
         with pytest.raises(OSError, match="units"):
             writing.extend(writers.rest())
     assert writing == []
@@ -51,12 +51,12 @@ def test_what_goes_wrong_in_a_process_is_raised_here(folder):
 
 def test_a_process_that_is_lost_is_reported(folder):
     with Writers(folder, 1) as writers:
-        written = [*writers.publish("fc8:0", example_run()), *writers.rest()]
+        written = [*writers.publish("fc8:0", example_run), *writers.rest()]
         assert written == ["fc8:0"]
         (lost,) = writers._started
         lost._process.kill()
         with pytest.raises(RuntimeError, match=r"ended \(exit code -9\) while it wrote .*fc8-0001"):
-            [*writers.publish("fc8:1", example_run()), *writers.rest()]
+            [*writers.publish("fc8:1", example_run), *writers.rest()]
     assert os.listdir(folder.path / "units") == ["fc8-0000"]
 
 
@@ -73,7 +73,7 @@ from tests.run_example import example_run
 from tests.test_atlas_parts import make_plan
 folder = AtlasFolder(pathlib.Path(sys.argv[1]), make_plan())
 writers = Writers(folder, 1)
-list(writers.publish("fc8:0", example_run()))
+list(writers.publish("fc8:0", example_run))
 print(writers._started[0]._process.pid, flush=True)
 time.sleep(60)
 """

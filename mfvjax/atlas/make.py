@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -91,8 +92,10 @@ def make_units(
 
         def written() -> Iterator[str]:
             for job, result, seconds in ascended:
-                run = _finish(settings, by_unit[job.unit], job, result, seconds)
-                yield from writing.publish(job.unit, run)
+                finish = functools.partial(
+                    _finish, settings, by_unit[job.unit], job, result, seconds
+                )
+                yield from writing.publish(job.unit, finish)
             yield from writing.rest()
 
         for done, unit in enumerate(written(), 1):

@@ -1,9 +1,10 @@
 """Processes that write finished units, pages and pictures, while the accelerator goes on.
 
-A unit takes one core seconds to write, most of it for pictures, and an accelerator less than that
-to make. Units are handed to processes that run `main`, through their standard input. Such a process
-touches no accelerator, is not ended by Ctrl-C in the middle of a unit, and ends with the one that
-started it, however that ends, but for the unit that it is writing.
+A unit takes one core seconds to score and write, most of it for pictures, and an accelerator less
+than that to make. Units are scored in threads of this process and handed to processes that run
+`main`, through their standard input. Such a process touches no accelerator, is not ended by Ctrl-C
+in the middle of a unit, and ends with the one that started it, however that ends, but for the unit
+that it is writing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pickle
 import queue
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import BinaryIO
 
@@ -50,23 +51,27 @@ class Writers:
         for writer in self._started:
             writer.close()
 
-    def publish(self, unit: str, run: Run) -> Iterator[str]:
+    def publish(self, unit: str, make: Callable[[], Run]) -> Iterator[str]:
         """Hands in a unit, and gives those that have been written since.
 
         Waits only where more units are handed in than there are processes for.
+
+        Args:
+          unit: of the atlas.
+          make: its run; called in a thread of this process.
 
         Raises:
           RunWriteError: no space left, say; finished units stay as they are.
           RuntimeError: a process ended that was not to end.
         """
         if self._count == 0:
-            self._folder.publish(unit, run)
+            self._folder.publish(unit, make())
             yield unit
             return
         if len(self._started) < min(self._count, len(self._waiting) + 1):
             self._started.append(_Writer())
             self._idle.put(self._started[-1])
-        self._waiting.add(self._threads.submit(self._write, unit, run))
+        self._waiting.add(self._threads.submit(self._write, unit, make))
         yield from self._written(at_most=self._count)
 
     def rest(self) -> Iterator[str]:
@@ -85,7 +90,8 @@ class Writers:
                 return
             wait(self._waiting, return_when=FIRST_COMPLETED)
 
-    def _write(self, unit: str, run: Run) -> str:
+    def _write(self, unit: str, make: Callable[[], Run]) -> str:
+        run = make()
         writer = self._idle.get()
         try:
             writer.write(run, self._folder.unit_path(unit), self._folder.found_path(unit))
