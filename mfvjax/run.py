@@ -60,7 +60,8 @@ class FacetImages:
 
     Attributes:
       images: ``(k, height, width, 3)``, final canvases, RGB grey levels in [0, 255].
-      phase_images: the canvases at the end of each phase, P arrays.
+      phase_images: the canvases at the end of each phase, P arrays; 8-bit where only their pictures
+        are kept, as an atlas does.
       phase_ends: steps taken at the end of each phase.
       activations: ``(k, S)``, the objective at every step, before the step.
       final_activations: ``(k,)``, of the unit on the center crop of the final image.
@@ -71,7 +72,7 @@ class FacetImages:
     """
 
     images: Float32[np.ndarray, "k height width 3"]
-    phase_images: tuple[Float32[np.ndarray, "k _ _ 3"], ...]
+    phase_images: tuple[Float32[np.ndarray, "k _ _ 3"] | UInt8[np.ndarray, "k _ _ 3"], ...]
     phase_ends: tuple[int, ...]
     activations: Float32[np.ndarray, "k steps"]
     final_activations: Float32[np.ndarray, " k"]

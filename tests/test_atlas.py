@@ -41,9 +41,10 @@ def test_progress_is_told_step_by_step(whole_atlas):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 3])
 def test_a_unit_is_what_the_main_job_makes(number, whole_atlas, small_pool):
-    """Class 1 has images in the small_pool, class 3 has none and takes the top of it."""
+    """Class 1 has images in the pool, class 3 has none and takes the top of it."""
     stored = load_run(whole_atlas[0] / "units" / FOLDERS[number])
-    images = small_pool / "class_1" if number == 1 else pool
+    assert [images.dtype for images in stored.shown.phase_images] == [np.uint8] * 2
+    images = small_pool / "class_1" if number == 1 else small_pool
     top = {} if number == 1 else {"top_count": 10}
     alone = run_unit(
         shared_network(),

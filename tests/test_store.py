@@ -51,6 +51,7 @@ def awkward_runs():
     specials = np.array([np.nan, np.inf, -np.inf])
     other_end = run.shown.images + np.float32(0.25)
     no_steps = run.shown.activations[:, :0]
+    pictures = tuple(np.rint(i.clip(0, 255)).astype(np.uint8) for i in run.shown.phase_images)
     return {
         "three facets": run,
         "one facet": example_run(num_facets=1, num_images=5),
@@ -58,6 +59,7 @@ def awkward_runs():
         "name that is not text": replaced(run, "real", names=names),
         "final images of their own": replaced(run, "shown", images=other_end),
         "no phase": replaced(run, "shown", phase_images=(), phase_ends=(), activations=no_steps),
+        "pictures of phases": replaced(run, "shown", phase_images=pictures),
         "no class layer": replaced(
             run,
             "shown",

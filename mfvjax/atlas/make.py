@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import time
@@ -22,6 +23,7 @@ from mfvjax.pipeline.assemble import assemble_run, read_pictures
 from mfvjax.pipeline.provenance import Stopwatch
 from mfvjax.pipeline.scoring import score
 from mfvjax.presets import default_schedule
+from mfvjax.report.embed import as_uint8
 from mfvjax.run import Run
 
 ProgressFn: TypeAlias = Callable[[str, int, int], None]
@@ -142,7 +144,7 @@ def _finish(
         discovery["top_count"] = choice.count
     elif images is not None:
         images = f"class:{choice.label}@{images}"
-    return assemble_run(
+    run = assemble_run(
         settings.network,
         job.facets,
         job.plan,
@@ -162,3 +164,6 @@ def _finish(
         },
         timings={"ascent": seconds, **watch.seconds},
     )
+    # At full precision these would be more than half of what an atlas takes on disk.
+    phases = tuple(as_uint8(images) for images in run.shown.phase_images)
+    return dataclasses.replace(run, shown=dataclasses.replace(run.shown, phase_images=phases))

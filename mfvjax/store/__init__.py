@@ -12,9 +12,10 @@ Format ``mfvjax-run``, version 1. A folder holds:
   their little-endian float32 values, one plane after another, which packs a sixth tighter: for
   ``planes = arrays["shown.images.planes"]`` the images are
   ``np.moveaxis(planes, 0, -1).copy().view("<f4")[..., 0]``. ``shown.images`` is left out where it
-  equals the last of ``shown.phase_images``.
+  equals the last of ``shown.phase_images``. Phases of 8-bit canvases are not among the arrays.
 * ``facets/01.png`` the visualization of the first facet, ``facets/01_mean.png`` its mean image,
-  ``facets/01_phase1.png`` the canvas at the end of each phase but the last: rounded, for people.
+  ``facets/01_phase1.png`` the canvas at the end of each phase, but for a last one that is the
+  visualization: rounded, for people, and the record of 8-bit canvases.
 * ``nearest/01_01.png``: the real images nearest to the first facet's centroid, nearest first. These
   are the record: `load_run` reads them.
 

@@ -13,7 +13,7 @@ from mfvjax.store import claims, header
 from mfvjax.store.arrays import unpack
 from mfvjax.store.errors import DamagedRunError, NotARunError, UnknownVersionError
 from mfvjax.store.files import has_size, read_recorded
-from mfvjax.store.names import ARRAYS, array_fields, nearest_file, phase_key
+from mfvjax.store.names import ARRAYS, array_fields, facet_file, nearest_file, phase_key
 from mfvjax.store.pictures import read_png
 
 
@@ -86,7 +86,7 @@ def _build(head: dict[str, Any], data: dict[str, bytes]) -> Run:
     arrays = unpack(data[ARRAYS])
     shown = head["shown"]
     num_phases = len(shown["phase_ends"])
-    phases = tuple(arrays[phase_key(phase)] for phase in range(1, num_phases + 1))
+    phases = tuple(_phase(arrays, data, phase) for phase in range(1, num_phases + 1))
     if "shown.images" not in arrays:
         arrays["shown.images"] = phases[-1]
     parts: dict[str, dict[str, Any]] = {"real": {}, "facets": {}, "shown": {}}
@@ -103,6 +103,14 @@ def _build(head: dict[str, Any], data: dict[str, bytes]) -> Run:
             **parts["shown"],
         ),
     )
+
+
+def _phase(arrays: dict[str, np.ndarray], data: dict[str, bytes], phase: int) -> np.ndarray:
+    """``(k, height, width, 3)``, from the arrays or, where these have none, the pictures."""
+    if phase_key(phase) in arrays:
+        return arrays[phase_key(phase)]
+    facets = range(len(arrays["facets.sizes"]))
+    return np.stack([read_png(data[facet_file(facet, f"phase{phase}")]) for facet in facets])
 
 
 def _nearest(facets: dict[str, np.ndarray], data: dict[str, bytes]) -> np.ndarray:

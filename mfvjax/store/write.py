@@ -59,7 +59,8 @@ def write_run(run: Run, folder: pathlib.Path) -> None:
 def _arrays(run: Run) -> dict[str, np.ndarray]:
     arrays = {f"{part}.{name}": getattr(getattr(run, part), name) for part, name in array_fields()}
     for phase, images in enumerate(run.shown.phase_images, 1):
-        arrays[phase_key(phase)] = images
+        if images.dtype != np.uint8:  # else the pictures are the record
+            arrays[phase_key(phase)] = images
     if _ends_with_last_phase(run):
         del arrays["shown.images"]
     return arrays
