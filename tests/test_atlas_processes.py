@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mfvjax.store import load_run
-from tests.small_atlas import finish, free_port, no_strays, same_units, start
+from tests.small_atlas import ROOT, finish, free_port, no_strays, same_units, start
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +76,7 @@ def test_others_that_do_not_come_are_waited_for_in_vain():
     )
     alone = subprocess.run(
         [sys.executable, "-c", code, f"127.0.0.1:{free_port()}"],
-        cwd=small_atlas.ROOT,
+        cwd=ROOT,
         env={**os.environ, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,

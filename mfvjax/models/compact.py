@@ -53,7 +53,7 @@ class Compact(nnx.Module):
 
     def __call__(
         self, net_input: Float[Array, "batch 96 96 3"], *, drop_key: Key[Array, ""] | None = None
-    ) -> dict[str, Float[Array, batch * shape]]:
+    ) -> dict[str, Float[Array, "batch *shape"]]:  # noqa: UP037  (a shape)
         """Every activation by name, in execution order; ``conv1`` to ``fc7`` rectified.
 
         Args:
