@@ -15,6 +15,7 @@ from mfvjax.images import (
     ImageSource,
     SelectedSource,
     UnreadableImageError,
+    fingerprints,
     open_images,
 )
 
@@ -43,6 +44,18 @@ def nested(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def levels_of(source: ImageSource) -> list[int]:
     return [int(source.read(index)[0, 0, 0]) for index in range(len(source))]
+
+
+def test_hashes_of_many_images_are_those_of_their_files(nested):
+    source = open_images(nested)
+    expected = [
+        hashlib.sha256((nested / source.names[index]).read_bytes()).hexdigest()
+        for index in (2, 0, 2)
+    ]
+    assert fingerprints(source, [2, 0, 2]) == expected
+    (nested / "b_class" / "2.png").unlink()
+    with pytest.raises(UnreadableImageError, match=r"b_class/2\.png"):
+        fingerprints(source, [0, 2])
 
 
 def test_nested_folder(nested):

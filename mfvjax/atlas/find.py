@@ -18,7 +18,7 @@ from mfvjax.facets.codes import Codes, request_code
 from mfvjax.facets.discover import assemble_facets
 from mfvjax.facets.grouping import Grouping, GroupOptions, canonical_order, group_codes
 from mfvjax.facets.result import DamagedFacetsError, Facets
-from mfvjax.images import ImageSource
+from mfvjax.images import ImageSource, fingerprints
 from mfvjax.network import Network
 from mfvjax.store.errors import explain
 
@@ -85,7 +85,6 @@ def find_facets(
         for part in _parts(network, choose(wanted), code_layer, pass_bytes):
             yield [choice.unit for choice in part]
 
-    fingerprint = functools.lru_cache(2**18)(source.fingerprint)
     for plan in join_passes(folder, left, units if team is None else team, divide):
         reading = None if progress is None else functools.partial(progress, "reading images")
         choices = choose(plan.units)
@@ -104,7 +103,7 @@ def find_facets(
             if facets is None:
                 mark_failed(folder, plan.path, choice.unit)
                 continue
-            _check_unchanged(fingerprint, facets, hashes, "it was read", folder)
+            _check_unchanged(source, facets, hashes, "it was read", folder)
             _save(facets, hashes, folder, choice.unit)
             numbers[choice.unit] = facets.num_facets
             if progress is not None:
@@ -123,19 +122,20 @@ def load_facets(source: ImageSource, folder: AtlasFolder, unit: str) -> Facets:
     """
     facets = Facets.load(folder.found_path(unit))
     hashes = facets.options[IMAGE_HASHES]
-    _check_unchanged(source.fingerprint, facets, hashes, f"the facets of {unit} were found", folder)
+    _check_unchanged(source, facets, hashes, f"the facets of {unit} were found", folder)
     return facets
 
 
 def _check_unchanged(
-    fingerprint: Callable[[int], str],
+    source: ImageSource,
     facets: Facets,
     hashes: Sequence[str],
     since: str,
     folder: AtlasFolder,
 ) -> None:
-    for name, index, before in zip(facets.names, facets.indices.tolist(), hashes, strict=True):
-        if fingerprint(index) != before:
+    current = fingerprints(source, facets.indices.tolist())
+    for name, now, before in zip(facets.names, current, hashes, strict=True):
+        if now != before:
             raise ChangedImageError(
                 f"image {name!r} has changed since {since}; put it back as it was, or start "
                 f"another atlas. Finished units in {folder.path} are kept"

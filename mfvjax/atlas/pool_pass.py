@@ -8,7 +8,6 @@ import pathlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -22,7 +21,7 @@ from mfvjax.atlas.scan import Scanner
 from mfvjax.atlas.wanted import Wanted, best
 from mfvjax.facets.codes import Codes, request_code
 from mfvjax.facets.reading import as_positions
-from mfvjax.images import ImageSource, SkippedImage
+from mfvjax.images import ImageSource, SkippedImage, fingerprints
 from mfvjax.network import Network
 from mfvjax.store import claims
 from mfvjax.store.errors import explain
@@ -199,7 +198,9 @@ class PoolPass:
             with claims.claim_new(path, claims.WRITING) as claim, _removed(claim.path):
                 with BlockWriter(claim.path, [len(rows) for rows in self._groups.values()]) as file:
                     skipped = self._fill(file, self._images[number], report)
-                    file.finish(skipped, self._hashes(file.images()))
+                    kept = file.images()
+                    hashes = dict(zip(kept, fingerprints(self._source, kept), strict=True))
+                    file.finish(skipped, hashes)
                 os.rename(claim.path, path)
         except OSError as error:
             if not path.exists():  # else, where files cannot be locked, another was as fast
@@ -228,10 +229,6 @@ class PoolPass:
             if num_read + len(skipped) < len(images):
                 report(num_read + len(skipped))
         return skipped
-
-    def _hashes(self, images: list[int]) -> dict[int, str]:
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-            return dict(zip(images, pool.map(self._source.fingerprint, images), strict=True))
 
 
 def _chosen(choices: Sequence[Choice], total: int) -> Int[np.ndarray, " images"]:

@@ -14,4 +14,5 @@ from mfvjax.images.resize import ResizeRule as ResizeRule
 from mfvjax.images.sources import ArraySource as ArraySource
 from mfvjax.images.sources import ImageSource as ImageSource
 from mfvjax.images.sources import SelectedSource as SelectedSource
+from mfvjax.images.sources import fingerprints as fingerprints
 from mfvjax.images.tfds_source import TfdsSource as TfdsSource

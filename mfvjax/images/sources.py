@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -61,6 +62,12 @@ def checked_indices(source: ImageSource, indices: Sequence[int] | np.ndarray) ->
         if not 0 <= index < len(source):
             raise IndexError(f"image index {index} is outside the source of {len(source)} images")
     return numbers
+
+
+def fingerprints(source: ImageSource, indices: Sequence[int]) -> list[str]:
+    """`ImageSource.fingerprint` of some images, in threads; raises as that does."""
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
+        return list(pool.map(source.fingerprint, indices))
 
 
 class EncodedSource(ImageSource):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import jax
 
-from mfvjax.images import ImageSource
+from mfvjax.images import ImageSource, fingerprints
 
 _PACKAGES = ("mfvjax", "jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn", "pillow")
 
@@ -32,8 +32,8 @@ def versions() -> dict[str, str]:
 def images_fingerprint(source: ImageSource, indices: list[int]) -> str:
     """SHA-256 over the names and contents of the images, in the order given."""
     digest = hashlib.sha256()
-    for index in indices:
-        digest.update(f"{source.names[index]}\0{source.fingerprint(index)}\n".encode())
+    for index, fingerprint in zip(indices, fingerprints(source, indices), strict=True):
+        digest.update(f"{source.names[index]}\0{fingerprint}\n".encode())
     return digest.hexdigest()
 
 
