@@ -106,11 +106,12 @@ def assemble_run(
 
 
 def _title(network: Network, unit: Unit) -> str:
-    """A class unit's class; else the unit itself."""
-    is_class = network.layers[unit.layer].shape == network.layers[network.logits_layer].shape
-    if is_class and network.class_names is not None:
-        return network.class_name(unit.index)
-    return str(unit)
+    """A class unit's class, or without a position where no names are known; else the unit."""
+    if network.layers[unit.layer].shape != network.layers[network.logits_layer].shape:
+        return str(unit)
+    if network.class_names is None:
+        return str(Unit(unit.layer, unit.index))
+    return network.class_name(unit.index)
 
 
 def _nearest_images(
