@@ -5,9 +5,11 @@ Takes about half an hour on two cores. Its parts, with a tiny network, are in
 """
 
 import contextlib
+import itertools
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,19 +78,24 @@ def test_24_units_killed_at_fifty_random_moments(data_dir, tmp_path):
         assert told == ("6 24\n" if len(durations) == 1 else "0 0\n")
     between = (durations[0] - durations[1]) / 50
     rng, states = random.Random(0), []
-    for _ in range(50):
+    while len(states) < 50:
         process = start(out, cache, data_dir)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=rng.uniform(0.5, 1) * durations[1] + rng.uniform(0, 3) * between)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        states.append((process.returncode == -signal.SIGKILL, *progress(out)))
+        if process.returncode == -signal.SIGKILL:
+            states.append(progress(out))
+        else:  # finished before it was to be killed
+            assert same_units(whole, out) == 24
+            no_strays(out)
+            shutil.rmtree(out)
     print(durations, states)
-    kills, blocks, found, finished = zip(*states, strict=True)
-    assert sum(kills) > 25
+    blocks, found, finished = zip(*states, strict=True)
     assert len(set(states)) > 15
     assert min(len(set(blocks)), len(set(found)), len(set(finished))) > 3  # in every part of it
-    assert finished == tuple(sorted(finished))  # nothing that was finished is ever lost
+    # Nothing that was finished is ever lost, but where the atlas was begun anew.
+    assert all(now >= before or now == 0 for before, now in itertools.pairwise(finished))
     finish(start(out, cache, data_dir))
     assert same_units(whole, out) == 24
     no_strays(out)
