@@ -11,6 +11,7 @@ from mfvjax.facets.result import Facets
 from mfvjax.metrics import METRICS, facet_recall
 from mfvjax.network import Network
 from mfvjax.pipeline import largest_difference, plan_ascent, replay, run_unit
+from mfvjax.pipeline.assemble import title_of
 from mfvjax.pipeline.scoring import center_crops
 from mfvjax.pipeline.sources import PaintedSource, open_source, painted_class
 from mfvjax.pipeline.targets import full_images
@@ -191,6 +192,20 @@ def test_a_field_that_reaches_beyond_the_border_is_cut_to_the_image():
     plan = plan_ascent(COMPACT, facets, hold=0.0, seed=0)
     assert plan.region == PixelBox(0, 0, box.bottom, box.right)
     np.testing.assert_array_equal(plan.starts[:3], patches[:, -box.top :, -box.left :])
+
+
+@pytest.mark.parametrize(
+    ("unit", "title"),
+    [("conv2:7", "conv2:7"), ("conv2:7@3,4", "conv2:7@3,4"), ("fc6:5", "fc6:5")],
+)
+def test_units_without_names_are_titled_as_they_are_asked_for(unit, title):
+    assert title_of(COMPACT, COMPACT.resolve(unit)) == title
+
+
+def test_class_units_are_titled_by_their_class():
+    assert title_of(COMPACT, Unit("fc8", 0)) == COMPACT.class_name(0)
+    unnamed = dataclasses.replace(COMPACT, class_names=None)
+    assert title_of(unnamed, Unit("fc8", 0)) == "fc8:0"
 
 
 def test_sources_by_name():

@@ -120,6 +120,16 @@ def test_names_beside_images_are_escaped_too(run, page):
     assert set(AWKWARD_NAMES) & shown
 
 
+def test_a_hidden_unit_has_a_plain_title_and_no_list_of_classes(run):
+    none = {"top_classes": np.zeros((run.num_facets, 0), np.int32), "top_class_names": ((),) * 3}
+    scores = {"top_scores": np.zeros((run.num_facets, 0), np.float32)}
+    shown = dataclasses.replace(run.shown, **none, **scores)
+    text = render_page(dataclasses.replace(run, unit="c:7@6,6", title="c:7@6,6", shown=shown))
+    assert "<h1>c:7@6,6</h1>" in text
+    assert "What the network sees in it" not in text
+    assert "What the network sees in it" in render_page(run)
+
+
 def test_every_picture_of_the_run_is_there(run, page):
     held = int((run.facets.nearest >= 0).sum())
     assert len([b for b in page.of("button") if "data-image" in b]) == held

@@ -116,7 +116,7 @@ def _card(entry: dict[str, Any]) -> dict[str, Any]:
         "href": f"{entry['path']}/report.html",
         "path": entry["path"],
         "title": entry["title"],
-        "unit": entry["unit"],
+        "unit": "" if entry["unit"] == entry["title"] else entry["unit"],
         "hint": f"{entry['title']}: {counts[0]} of {counts[1]}",
     }
 

@@ -68,7 +68,8 @@ def print_run(run: Run, folder: pathlib.Path, *, as_json: bool, quiet: bool) -> 
     from mfvjax.metrics import METRICS
 
     console = Console(width=None if sys.stdout.isatty() else _WIDE)
-    table = Table(title=f"{run.unit} ({run.title}): {run.num_facets} facets", box=None)
+    called = "" if run.unit.startswith(run.title) else f" ({run.title})"
+    table = Table(title=f"{run.unit}{called}: {run.num_facets} facets", box=None)
     for heading in ("facet", "images", *(METRICS[name].title for name in _SHOWN), "seen as"):
         table.add_column(heading, justify="right" if heading != "seen as" else "left")
     for k in range(run.num_facets):

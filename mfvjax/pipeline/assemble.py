@@ -76,7 +76,7 @@ def assemble_run(
     """
     return Run(
         unit=str(plan.unit),
-        title=_title(network, plan.unit),
+        title=title_of(network, plan.unit),
         network={
             "name": network.name,
             "fingerprint": network.fingerprint,
@@ -105,13 +105,13 @@ def assemble_run(
     )
 
 
-def _title(network: Network, unit: Unit) -> str:
-    """A class unit's class, or without a position where no names are known; else the unit."""
-    if network.layers[unit.layer].shape != network.layers[network.logits_layer].shape:
-        return str(unit)
-    if network.class_names is None:
-        return str(Unit(unit.layer, unit.index))
-    return network.class_name(unit.index)
+def title_of(network: Network, unit: Unit) -> str:
+    """A class unit's class; else the unit, with its position only if that is a choice."""
+    is_class = network.layers[unit.layer].shape == network.layers[network.logits_layer].shape
+    if is_class and network.class_names is not None:
+        return network.class_name(unit.index)
+    anywhere = Unit(unit.layer, unit.index)
+    return str(anywhere if network.resolve(anywhere) == unit else unit)
 
 
 def _nearest_images(
