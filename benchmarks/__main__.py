@@ -42,7 +42,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--parts", default="", help="some of the parts, with commas; all if left out"
     )
     parser.add_argument("--quick", action="store_true", help="all parts in under five minutes")
-    parser.add_argument("--full", action="store_true", help="whole runs of all candidates, nothing projected")
+    parser.add_argument("--full", action="store_true", help="all candidates run to the end")
     parser.add_argument("--no-write", action="store_true", help="only print")
     options = parser.parse_args(arguments)
     options.parts = [name for name in options.parts.split(",") if name] or list(PARTS)
