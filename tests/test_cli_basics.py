@@ -305,3 +305,12 @@ def test_fetching_what_cannot_be_had(run, tiny):
     assert "--prototxt FILE" in error
     code, _, error = run("fetch", "vgg")
     assert (code, error.splitlines()[-1].startswith("mfvjax: error: no published")) == (1, True)
+
+
+def test_the_package_is_the_command_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "mfvjax", "--help"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    for command in ("run", "atlas", "facets", "visualize", "report", "replay", "convert", "info"):
+        assert f" {command} " in done.stdout

@@ -16,6 +16,7 @@ LAYERS = [  # each may import from the lines above it, and from its own
     {"network", "ascent"},
     {"fetch", "atlas", "store", "report", "run"},  # and every room without a place of its own
     {"cli"},
+    {"__main__"},
 ]
 RANK = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 ROOMS = {path.stem for path in (ROOT / "mfvjax").iterdir()}
@@ -46,7 +47,7 @@ def _is_type_checking(node):
 
 
 def rank_of(room):
-    return RANK.get(room, len(LAYERS) - 2)
+    return RANK.get(room, RANK["atlas"])
 
 
 def room_of(file):
