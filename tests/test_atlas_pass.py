@@ -1,5 +1,6 @@
 """Passes over a pool: it does not matter who reads which block, how often interrupted."""
 
+import contextlib
 import errno
 import json
 import os
@@ -74,26 +75,35 @@ def small_choices(source):
     ]
 
 
-def read_pass(path, pool, *, images=16, progress=None, devices=ONE_DEVICE):
-    """Everything that a pass over the small pool finds, as bytes."""
+@contextlib.contextmanager
+def small_pass(path, pool, *, images=16, devices=ONE_DEVICE):
+    """A pass over the small pool, for one class and two units by rank."""
     source = open_images(pool)
-    choices = small_choices(source)
     with UnitLocks(path) as locks:
-        reading = PoolPass(
+        yield PoolPass(
             PassPlan(path, (), images),
             shared_network(),
             source,
-            choices,
+            small_choices(source),
             locks=locks,
             devices=devices,
         )
+
+
+def found_in(reading, pool):
+    """Everything that a pass found, as bytes."""
+    source, found = open_images(pool), []
+    for choice in small_choices(source):
+        codes, hashes = reading.codes(choice.unit)
+        assert hashes == [source.fingerprint(index) for index in codes.indices.tolist()]
+        found.append((codes.codes.tobytes(), codes.activations.tobytes(), codes.names))
+    return found
+
+
+def read_pass(path, pool, *, progress=None, **options):
+    with small_pass(path, pool, **options) as reading:
         reading.read(progress)
-        found = []
-        for choice in choices:
-            codes, hashes = reading.codes(choice.unit)
-            assert hashes == [source.fingerprint(index) for index in codes.indices.tolist()]
-            found.append((codes.codes.tobytes(), codes.activations.tobytes(), codes.names))
-        return found
+        return found_in(reading, pool)
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +158,19 @@ def test_codes_that_a_bad_disk_changed_are_read_again(in_one_block, small_pool, 
     changed.write_bytes(content)
     assert read_pass(tmp_path, small_pool) == in_one_block
     assert changed.read_bytes() != content
+
+
+def test_blocks_that_go_bad_one_after_another_are_read_again(in_one_block, small_pool, tmp_path):
+    """In the middle of one process's work; what it learned of a block, it does not learn twice."""
+    with small_pass(tmp_path, small_pool) as reading:
+        reading.read()
+        damaged = [path for path in tmp_path.glob("0*/*.codes") if path.stat().st_size]
+        assert len(damaged) > 5
+        for path in damaged:
+            content = bytearray(path.read_bytes())
+            content[-3] ^= 64
+            path.write_bytes(content)
+        assert found_in(reading, small_pool) == in_one_block
 
 
 READ = """

@@ -30,7 +30,7 @@ _UNITS_AT_ONCE = 16
 
 
 class ChangedImageError(ValueError):
-    """An image is not what it was when the facets were found."""
+    """An image is not what it was when it was read, or when the facets were found."""
 
 
 def find_facets(

@@ -75,6 +75,7 @@ class PoolPass:
             for start in range(0, len(chosen), plan.block_images)
         ]
         self._blocks: dict[int, Block] = {}
+        self._learned: set[int] = set()
 
     def read(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Reads the blocks that no process has read yet, and waits for those at work.
@@ -179,8 +180,10 @@ class PoolPass:
         except DamagedBlockError:
             return False
         self._blocks[number] = block
-        for wanted in self._wanted:
-            wanted.learn(block)
+        if number not in self._learned:  # a block that was read again would raise the bar too high
+            self._learned.add(number)
+            for wanted in self._wanted:
+                wanted.learn(block)
         return True
 
     def _remove(self, number: int) -> None:

@@ -119,7 +119,7 @@ class _Writer:
         try:
             pickle.dump((run, path, found), self._process.stdin, protocol=5)
             self._process.stdin.flush()
-            error = pickle.load(self._process.stdout)
+            error = pickle.load(self._process.stdout)  # from our own process, through our own pipe
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             raise RuntimeError(
                 f"a process that writes units ended (exit code {self._process.wait()}) while it "
@@ -136,7 +136,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Writes units until the other end is closed; answers each with ``None`` or an exception."""
     while True:
         try:
-            run, path, found = pickle.load(requests)
+            run, path, found = pickle.load(requests)  # from the process that started this one
         except (EOFError, pickle.UnpicklingError):  # in the middle of a unit
             return
         error: Exception | None = None
