@@ -90,10 +90,11 @@ def test_a_process_outlives_the_one_that_started_it_by_one_unit(tmp_path):
     )
     writer = int(parent.stdout.readline())
     units, deadline = tmp_path / "atlas" / "units", time.monotonic() + 60
-    while time.monotonic() < deadline and not list(units.glob(".fc8-0000.*")):
-        time.sleep(0.001)
+    while time.monotonic() < deadline and not list(units.glob("*fc8-0000*")):
+        time.sleep(0.001)  # until it is being written
     os.killpg(parent.pid, signal.SIGKILL)  # a terminal's signals go to groups, too
     parent.communicate()
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and is_running(writer):
         time.sleep(0.1)
     assert not is_running(writer)

@@ -66,9 +66,9 @@ def test_crop_without_resizing_copies_pixels():
 
 def test_a_very_long_image_costs_no_more_than_its_crop():
     """Whole, the resized image would have 227 x 9 million pixels."""
-    start = time.perf_counter()
+    start = time.process_time()
     assert ResizeRule((227, 227)).apply(noise(1, 40_000)).shape == (227, 227, 3)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,11 @@ def test_decoding_is_parallel_and_runs_ahead_but_not_far():
     batches = iterate_batches(source, size=(4, 4), batch_size=5, num_workers=4)
     next(batches)
     assert source.started <= 5 + 10
-    time.sleep(0.2)  # the device's turn: decoding goes on meanwhile, up to two batches
-    assert source.started >= 5 + 9
+    # The device's turn: decoding goes on meanwhile, up to two batches.
+    deadline = time.monotonic() + 60
+    while source.started < 5 + 9 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert 5 + 9 <= source.started <= 5 + 10
     next(batches)
     assert source.started <= 10 + 10
     assert len(source.threads) == 4

@@ -68,25 +68,31 @@ def report(seen):
     print(json.dumps(seen))
 '''
 
+# A child tells of each save that it has done: moments are counted from there, so that a machine
+# that is slow for a while has them fall into saves, too.
 RANDOM_MOMENTS = """
-def save_for_ever():
+def save_for_ever(told):
     while True:
         for title in "bc":
             save_run(runs[title], folder, overwrite=True)
-
-start = time.perf_counter()
-for _ in range(5):
-    save_run(runs["a"], folder, overwrite=True)
-one_save = (time.perf_counter() - start) / 5
+            os.write(told, b"x")
 
 rng, seen = random.Random(0), []
 for kill in range(50):
     if kill % 5 == 0:
         clear()
-    child = spawn(save_for_ever)
-    time.sleep(rng.uniform(0, 3 * one_save))
+    heard, told = os.pipe()
+    child, moments = spawn(lambda: save_for_ever(told)), [time.perf_counter()]
+    os.close(told)
+    for _ in range(kill % 3):
+        assert os.read(heard, 1) == b"x"
+        moments.append(time.perf_counter())
+    if len(moments) > 1:
+        one_save = moments[-1] - moments[-2]
+    time.sleep(rng.uniform(0, one_save) if kill else 0)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    os.close(heard)
     seen.append([state("bc"), beside()])
 save_run(runs["a"], folder, overwrite=True)
 report({"seen": seen, "end": state("a"), "beside": beside()})
