@@ -62,6 +62,7 @@ def test_whole_layers_are_one_command(run, asked, tmp_path):
         (["-k", "4"], {"num_facets": 4}),
         (["-k", "auto"], {"num_facets": "auto"}),
         (["--shard", "3/16"], {"share": Share(2, 16)}),
+        (["--shard", "3/16", "--together"], {"share": Share(2, 16, team=Share())}),
         (["--schedule", "mean-image"], {"schedule": "mean-image"}),
         (["--steps", "0.5"], {"step_fraction": 0.5}),
         (["--hold", "0", "--seed", "5"], {"hold": 0.0, "seed": 5}),

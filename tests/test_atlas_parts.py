@@ -49,6 +49,8 @@ def test_shares_of_shares_divide_the_units(num_units, shards, processes):
     assert max(sizes) - min(sizes) <= 1
     met = Share(0, processes, team=Share()).within(Share(shards - 1, shards))
     assert sorted(met.team.of(units)) == sorted(u for part in parts[-processes:] for u in part)
+    together = Share(0, processes, team=Share()).within(Share(shards - 1, shards, team=Share()))
+    assert together == dataclasses.replace(met, team=Share())
 
 
 def test_shares_and_units_as_text():

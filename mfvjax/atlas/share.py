@@ -47,12 +47,9 @@ class Share:
         return cls(int(match[1]) - 1, int(match[2]))
 
     def within(self, outer: Share) -> Share:
-        """This share of another share."""
-        return Share(
-            outer.index + outer.count * self.index,
-            outer.count * self.count,
-            None if self.team is None else self.team.within(outer),
-        )
+        """This share of another share; the larger one's team, if it has one, is this one's too."""
+        team = outer.team or (None if self.team is None else self.team.within(outer))
+        return Share(outer.index + outer.count * self.index, outer.count * self.count, team)
 
     def of(self, units: Sequence[str]) -> list[str]:
         """The units of this share; neighbors go to different shares, so that all take as long."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 import json
@@ -94,6 +95,13 @@ def command(
     shard: Annotated[
         str, typer.Option("--shard", help="Only this part of the units: 3/16 is the third.")
     ] = "1/1",
+    together: Annotated[
+        bool,
+        typer.Option(
+            "--together",
+            help="All shards have the same --out, and read the pool between them.",
+        ),
+    ] = False,
     distributed: Annotated[
         bool,
         typer.Option(
@@ -119,6 +127,8 @@ def command(
     from mfvjax.atlas import Share, build_atlas, join_processes, parse_units
 
     share = Share.parse(shard)
+    if together:
+        share = dataclasses.replace(share, team=Share())
     if distributed or coordinator is not None:
         share = join_processes(coordinator, processes, process).within(share)
     o.choose_device(device)
