@@ -49,11 +49,14 @@ def mean_image(
 ) -> Float[np.ndarray, "height width 3"]:
     """The mean of images, each pixel over the images that have it.
 
+    A pixel that fewer than half of them have fades into `fill`: the mean of a few would show a
+    piece of one image, which then stands in the visualization as if the facet had it.
+
     Args:
       images: RGB; whole images, or patches of one size.
       valid: which pixels count; those of a patch beyond its image's border do not. All, if not
         given.
-      fill: RGB in [0, 255], for pixels that no image has.
+      fill: RGB in [0, 255], for pixels that few images have or none.
 
     Returns: float32, in [0, 255].
 
@@ -65,8 +68,9 @@ def mean_image(
     weights = np.ones(images.shape[:3]) if valid is None else valid.astype(np.float64)
     counts = weights.sum(0)[..., None]
     sums = np.einsum("mhwc,mhw->hwc", images.astype(np.float64), weights)
-    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.asarray(fill, np.float64))
-    return means.astype(np.float32)
+    share = np.minimum(2 * counts / len(images), 1)
+    means = sums / np.maximum(counts, 1)
+    return (share * means + (1 - share) * np.asarray(fill, np.float64)).astype(np.float32)
 
 
 def group_rows(
