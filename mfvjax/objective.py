@@ -239,7 +239,11 @@ def _channel_weights(
 
 
 def read_objectives(
-    activations: Mapping[str, Array], readouts: Readouts, *, probability: bool = False
+    activations: Mapping[str, Array],
+    readouts: Readouts,
+    *,
+    probability: bool = False,
+    relu_inputs: Mapping[str, Array] | None = None,
 ) -> Float[Array, " batch"]:
     """The value of each objective of a batch.
 
@@ -248,20 +252,34 @@ def read_objectives(
       readouts: from `stack_objectives`.
       probability: read the softmax over each layer's channels instead of the activation; facet
         terms stay as they are.
+      relu_inputs: by layer, what the ReLU that it ends with works on. A term that reads exactly 0
+        there takes its gradient from before the ReLU, which would let nothing through; its value
+        stays. Not used with `probability`.
     """
     values = []
     for name, readout in readouts.linear.items():
         activation = activations[name].astype(readout.channels.dtype)
         if probability:
             activation = jax.nn.softmax(activation, axis=-1)
-        read = _contract("btp,bpc->btc", readout.positions, _places(activation))
-        values.append(jnp.sum(read * readout.channels, axis=(1, 2)))
+        terms = _read_terms(activation, readout)
+        if relu_inputs and name in relu_inputs and not probability:
+            opened = _read_terms(relu_inputs[name].astype(activation.dtype), readout)
+            opened = opened - jax.lax.stop_gradient(opened)  # 0, but for its gradient
+            terms = terms + jnp.where(terms == 0, opened, 0)
+        values.append(jnp.sum(terms, axis=1))
     for name, facet in readouts.facets.items():
         places = _places(activations[name].astype(facet.centroids.dtype))
         code = _contract("bp,bpc->bc", facet.positions, places)
         scores = _contract("bkc,bc->bk", facet.centroids, code) + facet.bias
         values.append(jnp.sum(facet.own * jax.nn.log_softmax(scores, axis=-1), axis=-1))
     return jnp.sum(jnp.stack(values), axis=0)
+
+
+def _read_terms(
+    activation: Float[Array, "batch *places channels"], readout: Readout
+) -> Float[Array, "batch terms"]:
+    read = _contract("btp,bpc->btc", readout.positions, _places(activation))
+    return jnp.sum(read * readout.channels, axis=2)
 
 
 def _places(activation: Float[Array, "batch *places channels"]) -> Float[Array, "batch _ channels"]:

@@ -56,7 +56,8 @@ def visualize(
 
     Algorithm 1's last step, for all facets of one unit or of many units at once. Facet i draws its
     crops from its own key only, so that its image does not depend on what else is in the batch, up
-    to the float error of batched convolutions.
+    to the float error of batched convolutions. A term that reads exactly 0 because its ReLU is
+    closed is climbed from before the ReLU (`mfvjax.ascent.relu`).
 
     Main arguments:
       network: what is visualized.

@@ -19,7 +19,7 @@ _REASONS = {
 _ADVICE = {
     NOT_FINITE: "try float32 precision, or another start image",
     VANISHED: (
-        "try another start image, the unit before its ReLU or softmax, "
+        "try another start image, the unit before its pooling or softmax, "
         "or a schedule without target='probability'"
     ),
 }

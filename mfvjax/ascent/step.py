@@ -15,6 +15,7 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int8
 
+from mfvjax.ascent.relu import read_with_relu_inputs
 from mfvjax.objective import Readouts, read_objectives
 from mfvjax.preprocess import Preprocessing
 from mfvjax.priors.tv import denoise_tv
@@ -145,8 +146,14 @@ def ascend(
     """
 
     def value(windows: Images) -> Float[Array, " batch"]:
-        activations = read(params, place(windows, options))
-        return read_objectives(activations, readouts, probability=options.target == "probability")
+        def activations(images: Array) -> Mapping[str, Array]:
+            return read(params, images)
+
+        images = place(windows, options)
+        if options.target == "probability":
+            return read_objectives(activations(images), readouts, probability=True)
+        found, relu_inputs = read_with_relu_inputs(activations, images, tuple(readouts.linear))
+        return read_objectives(found, readouts, relu_inputs=relu_inputs)
 
     # One facet's objective does not depend on another's window, so the gradient of the batch is
     # each facet's own.
