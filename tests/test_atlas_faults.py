@@ -1,5 +1,6 @@
 """Atlases that something happens to: each fault is named, and nothing finished is lost."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -181,6 +182,23 @@ def test_a_unit_without_facets_does_not_stop_the_others(small_pool, tmp_path):
     assert list(atlas.failed) == ["fc:1"]
     assert atlas.made == ("fc:0", "fc:2", "fc:3")
     assert atlas.missing == ("fc:1",)
+
+
+@pytest.mark.parametrize("other", ["conv2:3", None])
+def test_a_unit_that_no_image_activates_is_left_out(other, small_pool, tmp_path):
+    network = tiny_network()
+
+    def forward(params, net_input):
+        out = dict(network.forward(params, net_input))
+        return {**out, "conv2": out["conv2"].at[..., 1].set(0)}
+
+    dead = dataclasses.replace(network, forward=forward)
+    units = ("conv2:1",) if other is None else ("conv2:1", other)
+    message = "conv2:1 is left out: no image of the pool activates conv2:1; at least 10 are"
+    with pytest.warns(UnitFailedWarning, match=message):
+        atlas = build(tmp_path / "a", small_pool, units=units, network=dead, devices=ONE_DEVICE)
+    assert atlas.made == units[1:]
+    assert atlas.missing == ("conv2:1",)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -195,6 +196,30 @@ def test_units_of_a_map(network, pictures):
             columns = slice(box.left + SIZE, box.right + SIZE)
             patches.append(canvas[found.indices[row], rows, columns])
         np.testing.assert_allclose(found.mean_images[facet], np.nanmean(patches, 0), atol=1e-3)
+
+
+@pytest.fixture
+def rectified(network, pictures):
+    """The network with conv2 so low that only twelve of the pictures activate its channel 4."""
+    values = np.sort(
+        np.asarray(network.activations(pictures[0], "conv2")["conv2"])[..., 4].max((1, 2))
+    )
+
+    def forward(params, net_input):
+        out = dict(network.forward(params, net_input))
+        return {**out, "conv2": jax.nn.relu(out["conv2"] - (values[-13] + values[-12]) / 2)}
+
+    return dataclasses.replace(network, forward=forward)
+
+
+@pytest.mark.parametrize("top", [{"top_count": 30}, {"top_fraction": 0.5}])
+def test_images_that_do_not_activate_a_unit_have_no_facets(top, rectified, pictures):
+    options = {"unit": "conv2:4", "num_facets": 2, **top}
+    found = discover_facets(rectified, pictures[0], num_mean_images=4, **options)
+    assert len(found.indices) == 12
+    assert (found.activations > 0).all()
+    with pytest.raises(ValueError, match=r"only 12 images activate conv2:4, .*; at least 15"):
+        discover_facets(rectified, pictures[0], num_mean_images=15, **options)
 
 
 def test_top_fraction(network, pictures):

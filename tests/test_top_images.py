@@ -52,6 +52,22 @@ def test_equal_to_sorting_everything(count, batch_size):
         assert found.skipped == ()
 
 
+@pytest.mark.parametrize("batch_size", [1, 5, 40])
+def test_images_that_do_not_activate_a_unit_can_be_left_out(batch_size):
+    options = {"count": 20, "batch_size": batch_size, "only_active": True}
+    counts = []
+    for unit, found in zip(UNITS, top_images(NETWORK, IMAGES, units=UNITS, **options), strict=True):
+        values, positions = table_of(unit)
+        order = sorted(range(len(values)), key=lambda index: (-values[index], index))
+        order = [index for index in order if values[index] != 0][:20]
+        assert found.indices.tolist() == order
+        assert np.array_equal(found.activations, values[order])
+        if positions is not None:
+            assert np.array_equal(found.positions, positions[order])
+        counts.append(len(order))
+    assert min(counts) < 20
+
+
 def test_there_are_ties_to_break():
     values, _ = table_of("map:0")
     assert len(np.unique(values)) < len(values)

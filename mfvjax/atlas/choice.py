@@ -24,13 +24,15 @@ class Choice:
       label: of its class in the pool, or ``None``.
       indices: of the images of that class; ``None`` where the images that activate the unit most
         are taken.
-      count: how many these are.
+      count: how many these are, at most: an image on which the unit is 0 does not activate it.
+      needed: of these, at least.
     """
 
     unit: str
     label: str | None = None
     indices: Int[np.ndarray, " n"] | None = None
     count: int = 0
+    needed: int = 0
 
 
 def choose_images(
@@ -84,7 +86,7 @@ def choose_images(
         is_class = network.layers[unit.layer].shape == network.layers[network.logits_layer].shape
         label = labels[unit.index] if is_class else None
         if label is None or len(found[label]) < needed:
-            choices.append(Choice(text, count=count))
+            choices.append(Choice(text, count=count, needed=needed))
         else:
             choices.append(Choice(text, label, np.array(found[label], np.int64)))
     return choices

@@ -18,6 +18,7 @@ from mfvjax.facets.codes import Codes, request_code
 from mfvjax.facets.discover import assemble_facets
 from mfvjax.facets.grouping import Grouping, GroupOptions, canonical_order, group_codes
 from mfvjax.facets.result import DamagedFacetsError, Facets
+from mfvjax.facets.top import too_few_activate
 from mfvjax.images import ImageSource, fingerprints
 from mfvjax.network import Network
 from mfvjax.store.errors import explain
@@ -191,10 +192,17 @@ def _discover(
     # Always the same number side by side: a unit's map must not depend on how many are left.
     width = None if jax.default_backend() == "cpu" else _UNITS_AT_ONCE
     for first in range(0, len(choices), width or 1):
-        chosen = choices[first : first + (width or 1)]
-        codes, hashes = zip(*(pool.codes(choice.unit) for choice in chosen), strict=True)
-        groupings = _group(codes, options, width, failed)
-        for choice, one, of, grouping in zip(chosen, codes, hashes, groupings, strict=True):
+        found = []
+        for choice in choices[first : first + (width or 1)]:
+            one, of = pool.codes(choice.unit)
+            count, needed = len(one.names), min(choice.needed, len(source) - len(one.skipped))
+            if count < needed:
+                failed[choice.unit] = str(too_few_activate(choice.unit, count, needed))
+                yield choice, None, []
+            else:
+                found.append((choice, one, of))
+        groupings = _group([one for _, one, _ in found], options, width, failed) if found else []
+        for (choice, one, of), grouping in zip(found, groupings, strict=True):
             if grouping is None:
                 yield choice, None, []
             else:

@@ -19,7 +19,7 @@ BLOCK_IMAGES = 512
 """
 
 _PASS_JSON = "pass.json"
-_VERSION = 1
+_VERSION = 2
 _FAILED = "failed-"
 
 

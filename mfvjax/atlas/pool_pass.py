@@ -108,10 +108,9 @@ class PoolPass:
                 report()
             elif len(self._blocks) < len(self._images):
                 time.sleep(_POLL_SECONDS)
-        if not any(block.hashes for block in self._blocks.values()):
-            skipped = self._skipped()
-            why = f"; the first: {skipped[0]}" if skipped else ""
-            raise ValueError(f"none of {total} images can be read{why}")
+        skipped = self._skipped()
+        if len(skipped) == total:
+            raise ValueError(f"none of {total} images can be read; the first: {skipped[0]}")
 
     def codes(self, unit: str) -> tuple[Codes, list[str]]:
         """The images of one unit and their codes, and the SHA-256 of each image when it was read.

@@ -15,9 +15,10 @@ class Wanted:
     """What a group of units, whose codes are read together, keeps of the pool.
 
     A unit by class keeps the images of its class. A unit by rank keeps those that may be among the
-    `Choice.count` that activate it most: at first all, then those that reach the bar, the lowest of
-    the best seen so far. The bar only saves disk: what is kept too much is left out by `best`.
-    Memory depends on the number of units and the count, not on the pool.
+    `Choice.count` that activate it most: at first all on which it is not 0, as it is where its ReLU
+    is closed, then those that reach the bar, the lowest of the best seen so far. The bar only saves
+    disk: what is kept too much is left out by `best`. Memory depends on the number of units and the
+    count, not on the pool.
 
     Args:
       group: its number in a block.
@@ -59,7 +60,8 @@ class Wanted:
         rows = np.repeat(np.arange(len(indices)), counts)
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         columns = self._columns[np.repeat(where, counts) + within]
-        high, ranked = np.nonzero(values[:, self._by_rank] >= self._bars)
+        by_rank = values[:, self._by_rank]
+        high, ranked = np.nonzero((by_rank >= self._bars) & (by_rank != 0))
         return np.concatenate([rows, high]), np.concatenate([columns, self._by_rank[ranked]])
 
     def learn(self, block: Block) -> None:

@@ -22,7 +22,7 @@ from mfvjax.facets.means import group_rows, mean_images
 from mfvjax.facets.patches import load_patches, mean_color
 from mfvjax.facets.reading import FacetNetwork
 from mfvjax.facets.result import Facets
-from mfvjax.facets.top import top_images
+from mfvjax.facets.top import too_few_activate, top_images, top_number
 from mfvjax.images import Imagelike, ImageSource, SelectedSource, SkippedImage, open_images
 from mfvjax.images.batches import OnError
 from mfvjax.images.resize import ResizeShorter
@@ -63,7 +63,8 @@ def discover_facets(
     Args:
       network: whose unit it is.
       images: as `open_images`. For a class unit the images of its class; for a hidden unit a pool
-        from which `top_fraction` or `top_count` picks.
+        from which `top_fraction` or `top_count` picks those that activate it most; one on which a
+        unit is exactly 0, behind a ReLU that is closed, does not activate it.
       unit: such as ``"fc8:945"``, ``"conv4:12"`` (image by image where it is highest) or
         ``"conv4:12@6,6"``.
       num_facets: k, or "auto" to find it, where 1 may be the answer; see ``choose_num_facets``.
@@ -95,7 +96,8 @@ def discover_facets(
       FileNotFoundError: there is no such folder or file.
       UnreadableImageError: an image is unreadable and `on_error` is "raise".
       ValueError: an option is out of range; the unit does not exist; there are fewer images than
-        facets, than `num_mean_images` or than 5; or all images have the same code.
+        facets, than `num_mean_images` or than 5, or so few of the pool activate the unit; or all
+        images have the same code.
 
     References: Nguyen et al. 2016 (arXiv 1602.03616), Algorithm 1 and the section on hidden units.
     """
@@ -122,7 +124,7 @@ def discover_facets(
     }
     source = open_images(images)
     top = {"count": top_count, "fraction": top_fraction}
-    pool, skipped = _pool(network, source, unit, top, scanning)
+    pool, skipped = _pool(network, source, unit, top, options, scanning)
     options.check_number(len(pool))
     codes = compute_codes(
         network, pool, unit=unit, code_layer=code_layer, cache_dir=cache_dir, **scanning
@@ -149,12 +151,17 @@ def _pool(
     source: ImageSource,
     unit: Unit | str,
     top: dict[str, Any],
+    options: GroupOptions,
     scanning: dict[str, Any],
 ) -> tuple[ImageSource, tuple[SkippedImage, ...]]:
     """The images whose facets are sought, and those that could not be read on the way."""
     if top["count"] is None and top["fraction"] is None:
         return source, ()
-    (found,) = top_images(network, source, units=[unit], **top, **scanning)
+    (found,) = top_images(network, source, units=[unit], only_active=True, **top, **scanning)
+    readable = len(source) - len(found.skipped)
+    needed = min(options.least_images, top_number(len(source), **top), readable)
+    if len(found.indices) < needed:
+        raise too_few_activate(found.unit, len(found.indices), needed)
     return SelectedSource(source, found.indices), found.skipped
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mfvjax.facets.cluster import check_different, kmeans
-from mfvjax.facets.embed import Embedding, EmbedOptions, embed_many
+from mfvjax.facets.embed import MIN_CODES, Embedding, EmbedOptions, embed_many
 from mfvjax.facets.means import nearest_members
 from mfvjax.facets.num_facets import choose_num_facets
 from mfvjax.facets.stability import bootstrap_stability
@@ -58,6 +58,12 @@ class GroupOptions:
                 "num_mean_images and num_restarts must be at least 1 and max_facets at least 2, "
                 f"got {self.num_mean_images}, {self.num_restarts} and {self.max_facets}"
             )
+
+    @property
+    def least_images(self) -> int:
+        """Fewer cannot be divided into these facets."""
+        number = 1 if self.num_facets == "auto" else self.num_facets
+        return max(MIN_CODES, number, self.num_mean_images)
 
     def check_number(self, num_images: int) -> None:
         """Refuses options that so many images cannot meet; raises ``ValueError``."""

@@ -66,6 +66,7 @@ def top_images(
     units: Sequence[Unit | str],
     count: int | None = None,
     fraction: float | None = None,
+    only_active: bool = False,
     batch_size: int = 32,
     resize_shorter: ResizeShorter = "fit",
     warp: bool = False,
@@ -87,6 +88,8 @@ def top_images(
       count: images per unit; fewer are returned if too many images cannot be read.
       fraction: instead of `count`, a share of the pool in (0, 1], rounded to nearest and at least
         one image. The paper's is 0.02.
+      only_active: leave out images on which a unit is exactly 0, as it is where its ReLU is closed;
+        fewer than `count` may remain, or none.
       batch_size: images in one pass of the network.
       resize_shorter: see ``ResizeRule``.
       warp: see ``ResizeRule``.
@@ -109,7 +112,7 @@ def top_images(
     if not requests:
         raise ValueError("units is empty; give at least one unit, such as 'conv4:12'")
     source = open_images(images)
-    number = _number(len(source), count, fraction)
+    number = top_number(len(source), count=count, fraction=fraction)
     groups = _group(requests)
     batches = iterate_batches(
         source,
@@ -120,7 +123,7 @@ def top_images(
         on_error=on_error,
         num_workers=num_workers,
     )
-    best, skipped = _scan(network, batches, len(source), number, groups, progress)
+    best, skipped = _scan(network, batches, len(source), number, groups, only_active, progress)
     num_read = len(source) - len(skipped)
     if num_read == 0:
         raise ValueError(f"none of {len(source)} images can be read; the first: {skipped[0]}")
@@ -129,11 +132,24 @@ def top_images(
         host = [np.asarray(values)[:, :num_read] for values in best[layer]]
         for row, (place, request) in enumerate(members):
             activations, indices, places = (values[row] for values in host)
+            there = activations > -np.inf
+            activations, indices, places = activations[there], indices[there], places[there]
             results[place] = _result(request, source, activations, indices, places, skipped)
     return tuple(results[place] for place in range(len(requests)))
 
 
-def _number(pool: int, count: int | None, fraction: float | None) -> int:
+def too_few_activate(unit: Unit | str, found: int, needed: int) -> ValueError:
+    """The error where too few images of a pool activate a unit at all."""
+    what = f"only {found} images activate {unit}, which is 0 on the rest of the pool"
+    if found == 0:
+        what = f"no image of the pool activates {unit}"
+    return ValueError(
+        f"{what}; at least {needed} are needed: take another unit, or a pool for this one"
+    )
+
+
+def top_number(pool: int, *, count: int | None, fraction: float | None) -> int:
+    """How many images of a pool `count` or `fraction` mean; raises as `top_images`."""
     if (count is None) == (fraction is None):
         raise ValueError(f"give either count or fraction, not count={count}, fraction={fraction}")
     if fraction is not None:
@@ -159,6 +175,7 @@ def _scan(
     total: int,
     number: int,
     groups: Groups,
+    only_active: bool,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[dict[str, Best], tuple[SkippedImage, ...]]:
     """The best `number` of every unit, by layer, and what could not be read."""
@@ -178,6 +195,7 @@ def _scan(
             asked,
             forward=network.forward,
             preprocessing=network.preprocessing,
+            only_active=only_active,
         )
         jax.block_until_ready(waiting)  # else decoded batches pile up before a slow device
         num_read += batch.count
@@ -193,7 +211,7 @@ def _nothing(num_units: int, count: int) -> Best:
     return jnp.full(shape, -jnp.inf, jnp.float32), none, none
 
 
-@functools.partial(jax.jit, static_argnames=("forward", "preprocessing"))
+@functools.partial(jax.jit, static_argnames=("forward", "preprocessing", "only_active"))
 def _update(
     params: Params,
     images: UInt8[Array, "batch height width 3"],
@@ -203,6 +221,7 @@ def _update(
     *,
     forward: ForwardFn,
     preprocessing: Preprocessing,
+    only_active: bool,
 ) -> dict[str, Best]:
     """Merges one batch into the running best; rows of index -1 are padding."""
     activations = forward(params, preprocessing.to_net_input(images.astype(jnp.float32)))
@@ -212,7 +231,8 @@ def _update(
         values = values.astype(jnp.float32)
         # What is not finite comes out on top, where `_result` finds it.
         values = jnp.where(jnp.isfinite(values), values, jnp.inf)
-        values = jnp.where(indices[:, None] < 0, -jnp.inf, values)
+        left_out = (indices[:, None] < 0) | (only_active & (values == 0))
+        values = jnp.where(left_out, -jnp.inf, values)
         merged[layer] = _merge(best[layer], (values.T, indices, where.T))
     return merged
 
