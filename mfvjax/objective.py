@@ -69,9 +69,15 @@ class FacetTerm:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Objective:
-    """A sum of terms, to be maximized. ``a + b``, ``a - b`` and ``2.0 * a`` make new ones."""
+    """A sum of terms, to be maximized. ``a + b``, ``a - b`` and ``2.0 * a`` make new ones.
+
+    Attributes:
+      terms: at least one.
+      name: what messages call it; not carried over to new ones.
+    """
 
     terms: tuple[Term | FacetTerm, ...]
+    name: str = ""
 
     def __add__(self, other: Objective) -> Objective:
         return Objective(self.terms + other.terms)

@@ -291,6 +291,11 @@ def test_a_vanished_gradient_is_named():
     with pytest.warns(FacetStoppedWarning, match="stopped at step 0 of 12: its gradient vanished"):
         result = run("conv1:0", starts, schedule=flat, network=network)
     np.testing.assert_array_equal(result.images, starts)
+    # With a name it goes by that; repeats that fill a batch up are told of once.
+    named = dataclasses.replace(unit_objective("conv1:0"), name="the control")
+    with pytest.warns(FacetStoppedWarning) as told:
+        run([named] * 3, starts_of(3), schedule=flat, network=network)
+    assert [str(warning.message)[:31] for warning in told] == ["the control stopped at step 0 o"]
 
 
 def test_another_optimizer_moves_its_state_with_the_canvas():

@@ -158,6 +158,9 @@ def test_without_holding_or_with_one_facet_the_unit_stands_alone():
     plan = plan_ascent(COMPACT, make_facets(), hold=0.0, seed=0)
     assert all(len(objective.terms) == 1 for objective in plan.objectives)
     assert len(plan.objectives) == len(plan.starts) == 4
+    names = [objective.name for objective in plan.objectives]
+    assert names[0] == f"facet 1 of {plan.unit}"
+    assert names[3] == f"the control from noise of {plan.unit}"
 
 
 def test_the_control_starts_from_the_noise_of_the_release():

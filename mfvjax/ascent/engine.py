@@ -119,7 +119,7 @@ def visualize(
         part = run(canvases[indices], jax.tree.map(take, readouts), take(keys), report)
         parts.append(_unpadded(part, labels, run.schedule, indices))
     result = Visualization.concatenate(parts)
-    warn_of_stopped(result)
+    warn_of_stopped(result, [objective.name for objective in objectives])
     return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -110,13 +111,24 @@ class Visualization:
         )
 
 
-def warn_of_stopped(result: Visualization) -> None:
-    """Issues one `FacetStoppedWarning` for each facet that stopped before the end."""
-    for i in np.flatnonzero(result.status):
+def warn_of_stopped(result: Visualization, names: Sequence[str]) -> None:
+    """Issues one `FacetStoppedWarning` for each facet that stopped before the end.
+
+    Args:
+      result: of a run.
+      names: of its facets; one without a name is told by its number and label. Of a name that
+        occurs again, as where a batch is filled up with repeats, the first is told of.
+    """
+    told = set()
+    for i in np.flatnonzero(result.status).tolist():
+        name = names[i] or f"facet {i} ({result.labels[i]})"
+        if name in told:
+            continue
+        told.add(name)
         code = int(result.status[i])
         warnings.warn(
-            f"facet {i} ({result.labels[i]}) stopped at step {result.stopped_at[i]} of "
-            f"{result.schedule.num_steps}: {_REASONS[code]}; {_ADVICE[code]}",
+            f"{name} stopped at step {result.stopped_at[i]} of {result.schedule.num_steps}: "
+            f"{_REASONS[code]}; {_ADVICE[code]}",
             FacetStoppedWarning,
             stacklevel=3,
         )

@@ -93,12 +93,11 @@ def _with_slots(objective: Objective, nothing: FacetTerm, slots: int) -> Objecti
     terms = list(objective.terms)
     if not any(isinstance(term, FacetTerm) for term in terms):
         terms.append(nothing)
-    return Objective(
-        tuple(
-            dataclasses.replace(term, slots=slots) if isinstance(term, FacetTerm) else term
-            for term in terms
-        )
+    widened = tuple(
+        dataclasses.replace(term, slots=slots) if isinstance(term, FacetTerm) else term
+        for term in terms
     )
+    return dataclasses.replace(objective, terms=widened)
 
 
 def ascend_jobs(

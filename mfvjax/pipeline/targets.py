@@ -62,10 +62,16 @@ def plan_ascent(network: Network, facets: Facets, *, hold: float, seed: int) -> 
     alone = unit_objective(unit)
     objectives = [alone + term for term in _held(network, facets, unit, hold)]
     objectives = objectives or [alone] * facets.num_facets
+    names = [f"facet {number} of {unit}" for number in range(1, facets.num_facets + 1)]
+    names.append(f"the control from noise of {unit}")
+    objectives = [
+        dataclasses.replace(objective, name=name)
+        for objective, name in zip([*objectives, alone], names, strict=True)
+    ]
     region, starts = _region_and_starts(network, facets, unit)
     noise = _NOISE_MEAN + _NOISE_STD * jax.random.normal(jax.random.key(seed), starts.shape[1:])
     starts = np.concatenate([starts, np.asarray(jnp.clip(noise, 0, 255))[None]])
-    return AscentPlan(unit, [*objectives, alone], starts, region)
+    return AscentPlan(unit, objectives, starts, region)
 
 
 def code_place(network: Network, facets: Facets, unit: Unit) -> Where:
