@@ -139,7 +139,13 @@ def top_images(
 
 
 def too_few_activate(unit: Unit | str, found: int, needed: int) -> ValueError:
-    """The error where too few images of a pool activate a unit at all."""
+    """The error where too few images of a pool activate a unit at all.
+
+    Args:
+      unit: that was asked for.
+      found: images on which it is not 0.
+      needed: of these, at least.
+    """
     what = f"only {found} images activate {unit}, which is 0 on the rest of the pool"
     if found == 0:
         what = f"no image of the pool activates {unit}"
@@ -149,7 +155,11 @@ def too_few_activate(unit: Unit | str, found: int, needed: int) -> ValueError:
 
 
 def top_number(pool: int, *, count: int | None, fraction: float | None) -> int:
-    """How many images of a pool `count` or `fraction` mean; raises as `top_images`."""
+    """How many of the `pool` images `count` or `fraction` asks for.
+
+    Raises:
+      ValueError: not just one of them is given, or it is out of range; see `top_images`.
+    """
     if (count is None) == (fraction is None):
         raise ValueError(f"give either count or fraction, not count={count}, fraction={fraction}")
     if fraction is not None:
