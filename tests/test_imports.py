@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 LEAVES = {"preprocess", "schedule", "presets", "objective", "priors", "metrics"}
 LAYERS = [  # each may import from the lines above it, and from its own
-    {"types", "run"},
+    {"types", "domain", "run"},
     LEAVES | {"cache", "class_names", "models", "images", "facets", "facetworld"},
     {"network", "ascent"},
     {"fetch", "atlas", "store", "report", "run"},  # and every room without a place of its own
