@@ -125,7 +125,7 @@ class Preprocessing:
                 channel_order=fields["channel_order"],
                 mean=_one_or_more(fields["mean"]),
                 scale=_one_or_more(fields["scale"]),
-                domain=RGB if domain is None else Domain(**domain),
+                domain=RGB if domain is None else Domain.from_json(domain),
             )
         except (ValueError, TypeError) as error:
             raise ValueError(f"preprocessing cannot be read: {error}") from error

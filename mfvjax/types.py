@@ -1,8 +1,9 @@
 """Names that every room shares: array aliases, units, and the facts of a layer.
 
-Conventions, fixed here once: an *image* is RGB, ``(height, width, 3)``, float32, grey levels in
-[0, 255]; *images* adds a leading axis. Only ``preprocess`` knows what a network eats. Positions are
-``(row, column)``, boxes are half open, and sizes are ``(height, width)``.
+Conventions, fixed here once: an *image* is ``(height, width, channels)``, float32, in the range of
+its `mfvjax.domain.Domain`: RGB in [0, 255] unless told otherwise; *images* adds a leading axis. Only
+``preprocess`` knows what a network eats. Positions are ``(row, column)``, boxes are half open, and
+sizes are ``(height, width)``.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import Any, TypeAlias
 import jaxtyping
 from jaxtyping import Array, Float, PRNGKeyArray
 
-Image: TypeAlias = Float[Array, "height width 3"]
-Images: TypeAlias = Float[Array, "batch height width 3"]
-NetInput: TypeAlias = Float[Array, "batch height width 3"]
+Image: TypeAlias = Float[Array, "height width channels"]
+Images: TypeAlias = Float[Array, "batch height width channels"]
+NetInput: TypeAlias = Float[Array, "batch height width channels"]
 Activations: TypeAlias = dict[str, Array]
 Params: TypeAlias = Any
 Key: TypeAlias = PRNGKeyArray

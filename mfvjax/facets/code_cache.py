@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from mfvjax.domain import RGB
 from mfvjax.facets.code_pass import CodeRequest, Reading
 from mfvjax.images import ImageSource, SkippedImage, UnreadableImageError
 from mfvjax.images.resize import ResizeRule
@@ -63,6 +64,8 @@ class CodeCache:
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as executor:
             hashes = list(executor.map(image_hash, range(len(source))))
         about = [VERSION, network_fingerprint, repr(rule), repr(source.decoding), hashes]
+        if source.domain != RGB:  # else as before there were others, so that old files are found
+            about.append(repr(source.domain))
         return cls(pathlib.Path(folder), hashlib.sha256(json.dumps(about).encode()).hexdigest())
 
     def path(self, request: CodeRequest) -> pathlib.Path:

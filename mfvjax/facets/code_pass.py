@@ -10,7 +10,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, Num
 
 from mfvjax.facets.reading import (
     FacetNetwork,
@@ -144,7 +144,7 @@ def group_requests(requests: Sequence[CodeRequest]) -> dict[Layers, list[int]]:
 @functools.partial(jax.jit, static_argnames=("forward", "preprocessing"))
 def read_batch(
     params: Params,
-    images: UInt8[Array, "batch height width 3"],
+    images: Num[Array, "batch height width channels"],
     asked: Asked,
     *,
     forward: ForwardFn,

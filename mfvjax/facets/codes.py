@@ -85,7 +85,7 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
 
     Args:
       network: what is asked.
-      images: as `open_images`.
+      images: as `open_images`, of the network's domain.
       unit: one unit; or
       units: several, all read from the same images.
       code_layer: instead of the network's choice.
@@ -114,7 +114,7 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
     wanted = [unit] if unit is not None else list(units or ())
     if not wanted:
         raise ValueError("units is empty; give at least one unit, such as 'fc8:945'")
-    source = open_images(images)
+    source = open_images(images, domain=network.preprocessing.domain)
     rule = ResizeRule(network.input_size, resize_shorter, warp)
     requests = [request_code(network, one, code_layer) for one in wanted]
     cache = None

@@ -62,9 +62,10 @@ def discover_facets(
 
     Args:
       network: whose unit it is.
-      images: as `open_images`. For a class unit the images of its class; for a hidden unit a pool
-        from which `top_fraction` or `top_count` picks those that activate it most; one on which a
-        unit is exactly 0, behind a ReLU that is closed, does not activate it.
+      images: as `open_images`, of the network's domain (``network.preprocessing.domain``: RGB in
+        [0, 255], if it does not say otherwise). For a class unit the images of its class; for a
+        hidden unit a pool from which `top_fraction` or `top_count` picks those that activate it
+        most; one on which a unit is exactly 0, behind a ReLU that is closed, does not activate it.
       unit: such as ``"fc8:945"``, ``"conv4:12"`` (image by image where it is highest) or
         ``"conv4:12@6,6"``.
       num_facets: k, or "auto" to find it, where 1 may be the answer; see ``choose_num_facets``.
@@ -122,7 +123,7 @@ def discover_facets(
         "on_error": on_error,
         "progress": progress,
     }
-    source = open_images(images)
+    source = open_images(images, domain=network.preprocessing.domain)
     top = {"count": top_count, "fraction": top_fraction}
     pool, skipped = _pool(network, source, unit, top, options, scanning)
     options.check_number(len(pool))
@@ -206,5 +207,6 @@ def assemble_facets(
         mean_images=mean_images(patches, valid, groups, fill=mean_color(network)),
         options=options,
         skipped=codes.skipped,
+        domain=source.domain,
         **{field.name: getattr(grouping, field.name) for field in dataclasses.fields(grouping)},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped, UInt8
+from jaxtyping import Bool, Float, Int, Num, Shaped
 
 
 def nearest_members(
@@ -42,23 +42,23 @@ def nearest_members(
 
 
 def mean_image(
-    images: UInt8[np.ndarray, "m height width 3"],
+    images: Num[np.ndarray, "m height width channels"],
     valid: Bool[np.ndarray, "m height width"] | None = None,
     *,
-    fill: tuple[float, float, float] = (0.0, 0.0, 0.0),
-) -> Float[np.ndarray, "height width 3"]:
+    fill: tuple[float, ...] | float = 0.0,
+) -> Float[np.ndarray, "height width channels"]:
     """The mean of images, each pixel over the images that have it.
 
     A pixel that fewer than half of them have fades into `fill`: the mean of a few would show a
     piece of one image, which then stands in the visualization as if the facet had it.
 
     Args:
-      images: RGB; whole images, or patches of one size.
+      images: whole images, or patches of one size.
       valid: which pixels count; those of a patch beyond its image's border do not. All, if not
         given.
-      fill: RGB in [0, 255], for pixels that few images have or none.
+      fill: one value per channel, or one for all, for pixels that few images have or none.
 
-    Returns: float32, in [0, 255].
+    Returns: float32, in the range of the images and `fill`.
 
     Raises:
       ValueError: there are no images.
@@ -88,12 +88,12 @@ def group_rows(
 
 
 def mean_images(
-    images: UInt8[np.ndarray, "some height width 3"],
+    images: Num[np.ndarray, "some height width channels"],
     valid: Bool[np.ndarray, "some height width"],
     groups: Int[np.ndarray, "k count"],
     *,
-    fill: tuple[float, float, float],
-) -> Float[np.ndarray, "k height width 3"]:
+    fill: tuple[float, ...] | float,
+) -> Float[np.ndarray, "k height width channels"]:
     """The mean image of each group of rows of `images`; -1 stands for no image.
 
     Raises:
@@ -104,9 +104,12 @@ def mean_images(
 
 
 def pick(
-    images: Shaped[np.ndarray, " some *shape"], groups: Int[np.ndarray, "k count"]
+    images: Shaped[np.ndarray, " some *shape"],
+    groups: Int[np.ndarray, "k count"],
+    *,
+    blank: float = 0,
 ) -> Shaped[np.ndarray, " k count *shape"]:
-    """The images of each group; zeros where an entry is -1."""
+    """The images of each group; `blank` all over where an entry is -1."""
     picked = images[groups]
-    picked[groups < 0] = 0
+    picked[groups < 0] = blank
     return picked

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Int, Num
 
 from mfvjax.facets.reading import FacetNetwork
 from mfvjax.images import ImageSource, load_images
@@ -14,14 +14,15 @@ from mfvjax.images.resize import ResizeShorter
 from mfvjax.types import PixelBox, Unit
 
 
-def mean_color(network: FacetNetwork) -> tuple[float, float, float]:
-    """RGB, 0 to 255, of the pixel that the network's preprocessing turns into zero.
+def mean_color(network: FacetNetwork) -> tuple[float, ...]:
+    """The pixel that the network's preprocessing turns into zero: one value per channel.
 
-    It is what the first layer's zero padding stands for beyond the image's border.
+    It is what the first layer's zero padding stands for beyond the image's border. Where zero is
+    outside the domain's range, the nearest value in it.
     """
-    zero = network.preprocessing.to_images(jnp.zeros((1, 1, 3), jnp.float32))
-    red, green, blue = np.clip(np.asarray(zero)[0, 0], 0, 255).tolist()
-    return red, green, blue
+    domain = network.preprocessing.domain
+    zero = network.preprocessing.to_images(jnp.zeros((1, 1, domain.channels), jnp.float32))
+    return tuple(np.clip(np.asarray(zero)[0, 0], domain.low, domain.high).tolist())
 
 
 def unit_boxes(
@@ -45,12 +46,12 @@ def unit_boxes(
 
 
 def extract_patches(
-    images: UInt8[np.ndarray, "count height width 3"],
+    images: Num[np.ndarray, "count height width channels"],
     boxes: Sequence[PixelBox],
     *,
-    fill: tuple[float, float, float],
+    fill: tuple[float, ...],
 ) -> tuple[
-    UInt8[np.ndarray, "count patch_height patch_width 3"],
+    Num[np.ndarray, "count patch_height patch_width channels"],
     Bool[np.ndarray, "count patch_height patch_width"],
 ]:
     """Cuts one box from each image; every patch has the size of its box.
@@ -60,27 +61,30 @@ def extract_patches(
     patch is the whole image instead of a shifted part of it.
 
     Args:
-      images: RGB, all of the network's input size.
+      images: all of the network's input size, uint8 or float32.
       boxes: one per image, all of one size, in pixels of these images.
-      fill: RGB, 0 to 255, rounded; see `mean_color`.
+      fill: one value per channel, see `mean_color`; rounded if images are uint8.
 
     Returns:
-      The patches, and a mask that is true at pixels of the image.
+      The patches, of the images' dtype, and a mask that is true at pixels of the image.
 
     Raises:
       ValueError: there are no boxes or not one per image, their sizes differ, one is outside its
-        image altogether, or `fill` is not in [0, 255].
+        image altogether, or `fill` does not fit the images' channels and dtype.
     """
     if len(boxes) != len(images) or not boxes:
         raise ValueError(f"{len(boxes)} boxes for {len(images)} images; one for each is needed")
     if len({box.size for box in boxes}) > 1:
         raise ValueError(f"the boxes have different sizes: {sorted({box.size for box in boxes})}")
-    if not all(0 <= level <= 255 for level in fill):
-        raise ValueError(f"fill must be RGB levels in [0, 255], not {fill}")
+    is_8bit = images.dtype == np.uint8
+    if is_8bit and not all(0 <= level <= 255 for level in fill):
+        raise ValueError(f"fill must be levels in [0, 255], not {fill}")
+    if len(fill) != images.shape[3]:
+        raise ValueError(f"fill must have {images.shape[3]} values, one per channel, not {fill}")
     size = images.shape[1:3]
     height, width = (min(side, whole) for side, whole in zip(boxes[0].size, size, strict=True))
-    patches = np.empty((len(images), height, width, 3), images.dtype)
-    patches[:] = np.rint(fill).astype(images.dtype)
+    patches = np.empty((len(images), height, width, len(fill)), images.dtype)
+    patches[:] = np.rint(fill) if is_8bit else fill
     valid = np.zeros((len(images), height, width), bool)
     for row, (image, box) in enumerate(zip(images, boxes, strict=True)):
         top, rows = _overlap(box.top, box.bottom, size[0])
@@ -108,7 +112,7 @@ def load_patches(
     warp: bool = False,
     num_workers: int | None = None,
 ) -> tuple[
-    UInt8[np.ndarray, "count patch_height patch_width 3"],
+    Num[np.ndarray, "count patch_height patch_width channels"],
     Bool[np.ndarray, "count patch_height patch_width"],
 ]:
     """Reads images and cuts out what the unit sees of each; whole images for a dense layer.

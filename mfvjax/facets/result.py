@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from mfvjax.domain import RGB, Domain
 from mfvjax.images import SkippedImage
 from mfvjax.types import Unit
 
@@ -29,7 +30,7 @@ _AXES = {  # of every array: n images, k facets, others as named
     "centroids": "k2",
     "code_centroids": "kd",
     "nearest": "km",
-    "mean_images": "khw3",
+    "mean_images": "khwc",
     "homogeneity": "k",
     "stability": "k",
 }
@@ -41,7 +42,7 @@ class DamagedFacetsError(ValueError):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Facets:
-    """The facets of a unit, largest first; n images, k facets, m nearest images of each.
+    """The facets of a unit, largest first; n images of c channels, k facets, m nearest of each.
 
     Attributes:
       unit: as it was asked for.
@@ -57,8 +58,8 @@ class Facets:
       code_centroids: ``(k, d)``, mean code of each facet.
       nearest: ``(k, m)``, the members nearest to each centroid, nearest first, as rows of the
         arrays here; -1 where a facet has fewer.
-      mean_images: ``(k, h, w, 3)``, their mean, RGB grey levels in [0, 255]; of the receptive
-        field's patches where the unit is one of a map.
+      mean_images: ``(k, h, w, c)``, their mean, in the domain's range; of the receptive field's
+        patches where the unit is one of a map.
       homogeneity: ``(k,)``, mean cosine similarity of two members' codes, at most 1; NaN for a
         facet of one image.
       stability: ``(k,)``, bootstrapped Jaccard similarity; see ``bootstrap_stability``.
@@ -69,6 +70,7 @@ class Facets:
       options: all that was chosen, the seed included; with the same images they give the same
         facets.
       skipped: images that could not be read.
+      domain: of the images.
     """
 
     unit: Unit
@@ -83,12 +85,13 @@ class Facets:
     centroids: Float[np.ndarray, "k 2"]
     code_centroids: Float[np.ndarray, "k d"]
     nearest: Int[np.ndarray, "k m"]
-    mean_images: Float[np.ndarray, "k h w 3"]
+    mean_images: Float[np.ndarray, "k h w c"]
     homogeneity: Float[np.ndarray, " k"]
     stability: Float[np.ndarray, " k"]
     summary: Mapping[str, Any]
     options: Mapping[str, Any]
     skipped: tuple[SkippedImage, ...] = ()
+    domain: Domain = RGB
 
     @property
     def num_facets(self) -> int:
@@ -120,7 +123,8 @@ class Facets:
             raise
 
     def _about(self) -> dict[str, Any]:
-        return {
+        domain = {} if self.domain == RGB else {"domain": dataclasses.asdict(self.domain)}
+        return domain | {
             "format": FORMAT,
             "version": VERSION,
             "unit": str(self.unit),
@@ -144,7 +148,8 @@ class Facets:
                 with np.load(file, allow_pickle=False) as archive:
                     arrays = {name: archive[name] for name in archive.files}
                 about = json.loads(str(arrays.pop(_ABOUT)))
-                _check(about, arrays)
+                domain = Domain.from_json(about["domain"]) if "domain" in about else RGB
+                _check(about, arrays, domain)
                 return cls(
                     unit=Unit.parse(about["unit"]),
                     code_layer=about["code_layer"],
@@ -153,6 +158,7 @@ class Facets:
                     summary=about["summary"],
                     options=about["options"],
                     skipped=tuple(SkippedImage(**image) for image in about["skipped"]),
+                    domain=domain,
                     **arrays,
                 )
             # NumPy and zipfile raise nearly anything on a damaged archive.
@@ -162,7 +168,7 @@ class Facets:
                 ) from error
 
 
-def _check(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def _check(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], domain: Domain) -> None:
     if about["format"] != FORMAT or about["version"] != VERSION:
         raise ValueError(
             f"its format is {about['format']!r} version {about['version']!r}, "
@@ -170,7 +176,7 @@ def _check(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         )
     if set(arrays) | {"positions"} != set(_AXES):
         raise ValueError(f"it holds the arrays {sorted(arrays)}, not {sorted(_AXES)}")
-    lengths: dict[str, int] = {"2": 2, "3": 3, "n": len(about["names"])}
+    lengths: dict[str, int] = {"2": 2, "c": domain.channels, "n": len(about["names"])}
     for name, array in arrays.items():
         if array.ndim != len(_AXES[name]) or any(
             lengths.setdefault(axis, size) != size

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, Num
 
 from mfvjax.facets.reading import (
     FacetNetwork,
@@ -82,7 +82,7 @@ def top_images(
 
     Args:
       network: what is asked.
-      images: the pool; as `open_images`.
+      images: the pool; as `open_images`, of the network's domain.
       units: of any layers; one of a map without a position counts by its maximum over positions,
         one with a position by its activation there.
       count: images per unit; fewer are returned if too many images cannot be read.
@@ -111,7 +111,7 @@ def top_images(
     requests = [request_unit(network, unit) for unit in units]
     if not requests:
         raise ValueError("units is empty; give at least one unit, such as 'conv4:12'")
-    source = open_images(images)
+    source = open_images(images, domain=network.preprocessing.domain)
     number = top_number(len(source), count=count, fraction=fraction)
     groups = _group(requests)
     batches = iterate_batches(
@@ -224,7 +224,7 @@ def _nothing(num_units: int, count: int) -> Best:
 @functools.partial(jax.jit, static_argnames=("forward", "preprocessing", "only_active"))
 def _update(
     params: Params,
-    images: UInt8[Array, "batch height width 3"],
+    images: Num[Array, "batch height width channels"],
     indices: Int[Array, " batch"],
     best: dict[str, Best],
     asked: dict[str, tuple[Array, Array]],

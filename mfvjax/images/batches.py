@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Num
 
 from mfvjax.images.decode import UnreadableImageError
 from mfvjax.images.resize import ResizeRule, ResizeShorter
@@ -43,12 +43,13 @@ class Batch:
     """Images of one size, padded with black images to the same number in every batch.
 
     Attributes:
-      images: RGB; the first `count` are real.
+      images: of the source's domain and its `Domain.dtype`; the first `count` are real, the others
+        are the domain's lowest value.
       indices: in the source, of the real ones, ascending if they were asked for so.
       skipped: images between these, or after the last, that could not be read.
     """
 
-    images: UInt8[np.ndarray, "batch height width 3"]
+    images: Num[np.ndarray, "batch height width channels"]
     indices: Int[np.ndarray, " count"]
     skipped: tuple[SkippedImage, ...] = ()
 
@@ -100,6 +101,7 @@ def iterate_batches(
 
     Raises:
       IndexError: an index is outside the source.
+      TypeError: the source gives an image that is not of its own domain.
       UnreadableImageError: an image is unreadable and `on_error` is ``"raise"``.
       ValueError: a number is below 1, `on_error` is neither, or the rule is not possible.
     """
@@ -122,8 +124,8 @@ def load_images(
     warp: bool = False,
     on_error: OnError = "raise",
     num_workers: int | None = None,
-) -> tuple[UInt8[np.ndarray, "images height width 3"], LoadReport]:
-    """Reads images into one array, in the order of `indices`.
+) -> tuple[Num[np.ndarray, "images height width channels"], LoadReport]:
+    """Reads images into one array of the source's `Domain.dtype`, in the order of `indices`.
 
     Args:
       source: where the images come from.
@@ -149,7 +151,8 @@ def load_images(
         on_error=on_error,
         num_workers=num_workers,
     )
-    images = np.zeros((len(source) if indices is None else len(indices), *size, 3), np.uint8)
+    count = len(source) if indices is None else len(indices)
+    images = np.zeros((count, *size, source.domain.channels), source.domain.dtype)
     kept: list[int] = []
     skipped: list[SkippedImage] = []
     for batch in batches:
@@ -170,9 +173,10 @@ def _iterate(
     images: list[np.ndarray] = []
     indices: list[int] = []
     skipped: list[SkippedImage] = []
+    domain = source.domain
 
     def finish() -> Batch:
-        batch = np.zeros((batch_size, *rule.size, 3), np.uint8)
+        batch = np.full((batch_size, *rule.size, domain.channels), domain.low, domain.dtype)
         for row, image in enumerate(images):
             batch[row] = image
         done = Batch(batch, np.array(indices, np.int64), tuple(skipped))
@@ -204,7 +208,7 @@ def _read_ahead(
 
     def read(index: int) -> np.ndarray | UnreadableImageError:
         try:
-            return rule.apply(source.read(index))
+            return rule.apply(_checked(source, index, source.read(index)))
         except UnreadableImageError as error:
             return error
 
@@ -222,3 +226,14 @@ def _read_ahead(
     finally:
         # Also when the caller stops early: what has not begun never will.
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _checked(source: ImageSource, index: int, image: np.ndarray) -> np.ndarray:
+    """The image, if it is what its source says: a user's source may be mistaken."""
+    domain = source.domain
+    if image.ndim != 3 or image.shape[2] != domain.channels or image.dtype != domain.dtype:
+        raise TypeError(
+            f"image {source.names[index]!r} is {image.dtype} of the shape {image.shape}, but its "
+            f"source is {domain}: {domain.dtype}, (height, width, {domain.channels})"
+        )
+    return image

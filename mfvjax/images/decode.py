@@ -1,4 +1,4 @@
-"""From the bytes of an image file to RGB grey levels, whatever the file's color mode.
+"""From the bytes of an image file to levels of RGB or grey, whatever the file's color mode.
 
 Files come from anywhere, so every way in which one can be broken ends in one error naming it.
 Nothing here reads or changes Pillow's global settings: the pixel limit belongs to the call. Only
@@ -11,8 +11,10 @@ import dataclasses
 import io
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Num, UInt8
 from PIL import Image, ImageChops
+
+from mfvjax.domain import Domain
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
@@ -142,3 +144,32 @@ def _set_upright(picture: Image.Image, rgb: Image.Image) -> Image.Image:
     except Exception:  # what Pillow raises on broken EXIF is open-ended; the pixels are fine
         return rgb
     return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
+
+
+def from_rgb(
+    picture: UInt8[np.ndarray, "height width 3"], domain: Domain
+) -> Num[np.ndarray, "height width {domain.channels}"]:
+    """A decoded picture as an image of `domain`: black becomes its lowest value, white its highest.
+
+    Grey is the luma of ITU-R BT.601, as Pillow's mode "L"; grey pictures keep their levels.
+
+    Raises:
+      ValueError: the domain is of no pictures.
+    """
+    check_pictures(domain)
+    if domain.is_color:
+        return domain.from_levels(picture)
+    return domain.from_levels(np.array(Image.fromarray(picture).convert("L"))[..., None])
+
+
+def check_pictures(domain: Domain) -> None:
+    """Refuses a domain whose images no picture file can hold.
+
+    Raises:
+      ValueError: it is neither of RGB nor of grey images.
+    """
+    if not domain.is_picture:
+        raise ValueError(
+            f"files hold RGB or grey pictures, and images here are {domain}: give them as one "
+            f"array (images, height, width, {domain.channels}), or as a .npy file that holds it"
+        )

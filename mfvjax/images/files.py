@@ -6,6 +6,7 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
+from mfvjax.domain import RGB, Domain
 from mfvjax.images.decode import Decoding, UnreadableImageError
 from mfvjax.images.sources import EncodedSource, Path
 
@@ -24,9 +25,11 @@ class FileSource(EncodedSource):
       names: of the images; the paths themselves unless given.
       labels: the class of each image.
       decoding: how bytes become RGB.
+      domain: of the images, RGB or grey; see `mfvjax.images.decode.from_rgb`.
 
     Raises:
-      ValueError: there is no path, or `names` or `labels` are not as many.
+      ValueError: there is no path, `names` or `labels` are not as many, or the domain is of no
+        pictures.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class FileSource(EncodedSource):
         names: Sequence[str] | None = None,
         labels: Sequence[str] | None = None,
         decoding: Decoding | None = None,
+        domain: Domain = RGB,
     ):
         self._paths = [pathlib.Path(path) for path in paths]
         if not self._paths:
@@ -45,10 +49,12 @@ class FileSource(EncodedSource):
                 raise ValueError(f"{len(values)} {what} for {len(self._paths)} image files")
         if names is None:
             names = [path.as_posix() for path in self._paths]
-        super().__init__(names, labels, decoding)
+        super().__init__(names, labels, decoding, domain)
 
     @classmethod
-    def from_folder(cls, folder: Path, *, decoding: Decoding | None = None) -> FileSource:
+    def from_folder(
+        cls, folder: Path, *, decoding: Decoding | None = None, domain: Domain = RGB
+    ) -> FileSource:
         """All images under `folder`, in the order of their paths relative to it.
 
         Names are those paths, with ``/`` on every system. Where the folder has subfolders, the
@@ -60,7 +66,7 @@ class FileSource(EncodedSource):
           FileNotFoundError: there is no such folder.
           NotADirectoryError: it is a file.
           PermissionError: it, or a folder in it, may not be listed.
-          ValueError: it holds no image.
+          ValueError: it holds no image, or the domain is of no pictures.
         """
         folder = pathlib.Path(folder)
         names = sorted(_image_names(folder))
@@ -72,6 +78,7 @@ class FileSource(EncodedSource):
             names=names,
             labels=labels if any(labels) else None,
             decoding=decoding,
+            domain=domain,
         )
 
     def encoded(self, index: int) -> bytes:

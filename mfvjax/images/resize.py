@@ -10,7 +10,7 @@ import dataclasses
 from typing import Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Num
 from PIL import Image
 
 ResizeShorter: TypeAlias = int | Literal["fit"] | None
@@ -68,11 +68,14 @@ class ResizeRule:
         )
 
     def apply(
-        self, image: UInt8[np.ndarray, "height width 3"]
-    ) -> UInt8[np.ndarray, "crop_height crop_width 3"]:
-        """Resizes and crops one RGB image.
+        self, image: Num[np.ndarray, "height width channels"]
+    ) -> Num[np.ndarray, "crop_height crop_width channels"]:
+        """Resizes and crops one image of any number of channels.
 
         Only the crop is computed, so that a very long image costs no more than a square one.
+
+        Args:
+          image: uint8, which is rounded to whole levels again, or float32, which is not rounded.
         """
         size = image.shape[:2]
         resized = self.resized(size)
@@ -87,5 +90,21 @@ class ResizeRule:
             min((left + width) * columns, size[1]),
             min((top + height) * rows, size[0]),
         )
-        picture = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, box)
-        return np.array(picture)
+        if image.dtype == np.uint8 and image.shape[2] == 3:
+            return _resample(image, self.size, box)
+        channels = [_resample(image[..., i], self.size, box) for i in range(image.shape[2])]
+        return np.stack(channels, axis=-1)
+
+
+def _resample(
+    image: Num[np.ndarray, "height width *rgb"],
+    size: tuple[int, int],
+    box: tuple[float, float, float, float],
+) -> Num[np.ndarray, "{size[0]} {size[1]} *rgb"]:
+    """One RGB picture or one channel; floats by Pillow's mode "F"."""
+    picture = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR, box)
+    resized = np.array(picture)
+    if image.dtype == np.uint8:
+        return resized
+    # A mean of pixels that weighs none below 0 can leave their range by rounding only.
+    return resized.clip(image.min(), image.max())

@@ -12,7 +12,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from mfvjax.images.decode import Decoding, UnreadableImageError
+from mfvjax.domain import RGB, Domain
+from mfvjax.images.decode import Decoding, UnreadableImageError, check_pictures
 from mfvjax.images.sources import EncodedSource, Path
 
 PREFIX = "tfds:"
@@ -34,14 +35,15 @@ class TfdsSource(EncodedSource):
         and a version, the split may be sliced, as in ``"tfds:imagenette:train[:50%]"``.
       data_dir: where datasets are kept; the default of tfds unless given.
       decoding: how bytes become RGB.
+      domain: of the images, RGB or grey; see `mfvjax.images.decode.from_rgb`.
       image_feature: the feature that holds the image.
       label_feature: the feature that holds its class; a dataset without it has no labels.
 
     Raises:
       ModuleNotFoundError: tensorflow-datasets is not installed.
       ValueError: the address has another form, the dataset is unknown, not prepared or prepared
-        in a form without random access, the split is unknown or empty, or there is no such image
-        feature.
+        in a form without random access, the split is unknown or empty, there is no such image
+        feature, or the domain is of no pictures.
     """
 
     def __init__(
@@ -50,9 +52,11 @@ class TfdsSource(EncodedSource):
         *,
         data_dir: Path | None = None,
         decoding: Decoding | None = None,
+        domain: Domain = RGB,
         image_feature: str = "image",
         label_feature: str = "label",
     ):
+        check_pictures(domain)
         match = _ADDRESS.fullmatch(address)
         if match is None:
             raise ValueError(f"{address!r} is not of the form tfds:NAME/SPLIT or tfds:NAME:SPLIT")
@@ -62,6 +66,7 @@ class TfdsSource(EncodedSource):
         self._lock = threading.Lock()
         self.names = [f"{name}/{split}#{index}" for index in range(len(self._records))]
         self.decoding = Decoding() if decoding is None else decoding
+        self.domain = domain
 
     @functools.cached_property
     def labels(self) -> Sequence[str] | None:  # type: ignore[override]
