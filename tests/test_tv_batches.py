@@ -1,5 +1,6 @@
 """TV denoising of batches: independence, stops, transforms, extremes and errors."""
 
+import dataclasses
 import functools
 
 import jax
@@ -83,22 +84,41 @@ def test_an_image_stops_when_its_last_sweep_is_small(rule):
     assert len(set(expected)) == 3
 
 
+def run_in_turn(board, plan):
+    run = functools.partial(tv_solve.run_batch, board, plan)
+    return functools.partial(tv_solve.run_one_by_one, run, by_plane=not plan.stops)
+
+
+def run_together(board, plan):
+    whole = dataclasses.replace(board, whole=True)
+    return functools.partial(tv_solve.run_batch, whole, plan)
+
+
 @pytest.mark.parametrize(
-    ("rule", "stops"), [("scikit-image", True), ("isotropic", True), ("anisotropic", False)]
+    ("shape", "plan"),
+    [
+        ((14, 17), tv_solve.Plan("scikit-image", num_sweeps=62, stops=True)),
+        ((17, 14), tv_solve.Plan("isotropic", num_sweeps=60, stops=True)),
+        ((14, 17), tv_solve.Plan("anisotropic", num_sweeps=13)),
+        ((17, 18), tv_solve.Plan("isotropic", num_sweeps=3, coarse_levels=1)),
+        ((17, 14), tv_solve.Plan("scikit-image", "raster", 60, stops=True)),
+        ((14, 17), tv_solve.Plan("isotropic", "raster", 13)),
+    ],
+    ids=str,
 )
-def test_whole_batch_at_once_is_image_by_image(rule, stops):
-    """Accelerators run the whole batch at once, processors one image after another."""
-    images = np.stack([random_image(14, 17, seed=seed) for seed in range(3)])
+def test_whole_batch_at_once_is_image_by_image(shape, plan):
+    """Accelerators run the whole batch at once on whole arrays, processors one image in turn."""
+    images = np.stack([random_image(*shape, seed=seed) for seed in range(3)])
     planes = jnp.asarray(np.moveaxis(images, -1, 1), jnp.float32)
-    board = Checkerboard(14, 17)
-    framed = release_frame(board, planes) if rule == "scikit-image" else board.frame(planes)
-    run = functools.partial(tv_solve.run_batch, board, tv_solve.Plan(rule, "red-black", 60, stops))
+    board = Checkerboard(*shape)
+    framed = release_frame(board, planes) if plan.rule == "scikit-image" else board.frame(planes)
     args = (*board.split(framed), jnp.asarray([0.01, 0.3, 3.0]), jnp.full(3, 0.05))
-    together = jax.jit(run)(*args)
-    in_turn = jax.jit(functools.partial(tv_solve.run_one_by_one, run, by_plane=not stops))(*args)
-    for a, b in zip(together, in_turn, strict=True):
+    together = jax.jit(run_together(board, plan))(*args)
+    in_turn = jax.jit(run_in_turn(board, plan))(*args)
+    for a, b in zip(together[:2], in_turn[:2], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
     assert together[2].tolist() == in_turn[2].tolist()
+    assert not plan.stops or len(set(together[2].tolist())) == 3
 
 
 def test_fidelity_is_traced_and_the_step_runs_inside_a_scan():

@@ -36,11 +36,19 @@ class Checkerboard:
     """Geometry of the two flat arrays of a ``height x width`` image.
 
     Element k of color c is element ``2 k + c`` of the framed image. The *window* is the range of
-    elements from the first to the last pixel of the image, the same for both colors.
+    elements that updates run over, the same for both colors: from the first to the last pixel of
+    the image, or, of a `whole` board, everything. A processor changes a window in place; an
+    accelerator rather computes whole arrays anew, several of them in one pass.
+
+    Attributes:
+      height: of the image, in pixels.
+      width: of the image, in pixels.
+      whole: whether the window is the whole array; what would be read beyond its ends is zero.
     """
 
     height: int
     width: int
+    whole: bool = False
 
     @property
     def row_length(self) -> int:
@@ -53,13 +61,20 @@ class Checkerboard:
         return (self.height + 2) * self.row_length // 2 + 1
 
     @property
+    def first_pixel(self) -> int:
+        """Element with the first pixel of its color."""
+        return (self.row_length + 1) // 2
+
+    @property
     def start(self) -> int:
         """First element of the window."""
-        return (self.row_length + 1) // 2
+        return 0 if self.whole else self.first_pixel
 
     @property
     def stop(self) -> int:
         """One past the last element of the window."""
+        if self.whole:
+            return self.length
         return (self.height * self.row_length + self.width) // 2 + 1
 
     def shifts(self, color: int) -> Shifts:
@@ -74,6 +89,9 @@ class Checkerboard:
 
     def window(self, cells: Array, shift: int = 0) -> Array:
         """The window of flat `cells`, or its copy moved by `shift`."""
+        if self.whole:
+            edges = [(0, 0, 0)] * (cells.ndim - 1) + [(-shift, shift, 0)]
+            return lax.pad(cells, jnp.zeros((), cells.dtype), edges) if shift else cells
         return lax.slice_in_dim(cells, self.start + shift, self.stop + shift, axis=cells.ndim - 1)
 
     def split(self, framed: Array) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from mfvjax.priors.tv_solve import Kernel, Order, Plan, solver
+from mfvjax.priors.tv_solve import Order, Plan, solver
 from mfvjax.priors.tv_sweep import RELEASE, Rule
 
 
@@ -34,7 +34,6 @@ def denoise_tv(
     num_sweeps: int = 100,
     tolerance: float | None = None,
     coarse_levels: int = 0,
-    kernel: Kernel = "xla",
 ) -> Float[Array, "*batch h w c"]:
     """Denoises images by total variation, each channel on its own.
 
@@ -71,9 +70,6 @@ def denoise_tv(
       coarse_levels: start from the result on an image of half the size, this many times over, with
         `num_sweeps` sweeps on each, a third more work in all. At fidelities below 0.01, three
         levels replace hundreds of sweeps; above 0.1 they gain nothing. Not for ``"scikit-image"``.
-      kernel: ``"xla"``, or ``"pallas"`` for `mfvjax.priors.tv_pallas`: on an accelerator, several
-        sweeps per pass over memory. Not yet run on hardware; a CPU interprets it, slowly. For
-        red-black order without a tolerance or coarse levels.
 
     Returns:
       Images of the same shape and dtype; what one image becomes does not depend on the others.
@@ -82,8 +78,7 @@ def denoise_tv(
       ValueError: `images` has fewer than three axes, is smaller than 2 x 2 or neither float32 nor
         float64; `fidelity` is not positive or does not fit the leading axes; `rule` or `order` is
         unknown; `num_sweeps` < 1; `tolerance` or `coarse_levels` is negative, or `coarse_levels`
-        is not 0 with rule ``"scikit-image"``; `kernel` is unknown or cannot do what the other
-        options ask.
+        is not 0 with rule ``"scikit-image"``.
 
     References:
       Goldstein & Osher 2009, section 4; Getreuer 2012; ``skimage.restoration``.
@@ -96,7 +91,6 @@ def denoise_tv(
         num_sweeps=num_sweeps,
         tolerance=tolerance,
         coarse_levels=coarse_levels,
-        kernel=kernel,
     )[0]
 
 
@@ -109,17 +103,15 @@ def denoise_tv_with_info(
     num_sweeps: int = 100,
     tolerance: float | None = None,
     coarse_levels: int = 0,
-    kernel: Kernel = "xla",
 ) -> tuple[Float[Array, "*batch h w c"], TVInfo]:
     """Like `denoise_tv`, and also tells how many sweeps each image took."""
     _check_options(rule, order, num_sweeps, tolerance, coarse_levels)
-    _check_kernel(kernel, order, tolerance, coarse_levels)
     _check_images(images)
     *batch, height, width, channels = images.shape
     count = math.prod(batch)
     weights = _per_image(fidelity, tuple(batch), images.dtype)
     eps = jnp.full(count, 0 if tolerance is None else tolerance, images.dtype)
-    plan = Plan(rule, order, num_sweeps, tolerance is not None, coarse_levels, kernel)
+    plan = Plan(rule, order, num_sweeps, tolerance is not None, coarse_levels)
     solve = solver(plan)
     flat = images.reshape(count, height, width, channels)
     denoised, used = solve(flat, weights, eps)
@@ -141,16 +133,6 @@ def _check_options(
         raise ValueError(
             f"coarse_levels is {coarse_levels}; it must be 0 or more, and 0 with rule {RELEASE!r}, "
             "whose arithmetic starts from the image itself"
-        )
-
-
-def _check_kernel(kernel: str, order: str, tolerance: float | None, coarse_levels: int) -> None:
-    if kernel not in get_args(Kernel):
-        raise ValueError(f"TV kernel {kernel!r} is unknown; it is 'xla' or 'pallas'")
-    if kernel == "pallas" and (order != "red-black" or tolerance is not None or coarse_levels):
-        raise ValueError(
-            "kernel 'pallas' takes a fixed number of red-black sweeps: order='red-black', "
-            f"tolerance=None, coarse_levels=0; not {order!r}, {tolerance}, {coarse_levels}"
         )
 
 

@@ -9,7 +9,6 @@ variable ``p = penalty * b``, of length at most one, keeps its meaning.
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from mfvjax.priors.checkerboard import Checkerboard
@@ -39,11 +38,11 @@ def coarse_start(
     if levels == 0 or min(board.height, board.width) < 2 * _SMALLEST:
         return method.start(cells)
     images = _halved(board.join(*cells))
-    small_board = Checkerboard(*images.shape[-2:])
+    small_board = Checkerboard(*images.shape[-2:], whole=board.whole)
     small_cells = small_board.split(small_board.frame(images))
     small = SplitBregman.build(small_board, method.rule, small_cells, 2 * fidelity)
     state = coarse_start(small, small_cells, 2 * fidelity, levels - 1, num_sweeps)
-    state = lax.fori_loop(0, num_sweeps, lambda _, now: small.sweep(*now), state)
+    state = small.sweeps(state, num_sweeps)
     values = [_doubled(value, board) for value in _primal_and_dual(small, state)]
     return _resumed(method, *values)
 

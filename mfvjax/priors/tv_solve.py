@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from mfvjax.priors.checkerboard import BLACK, RED, Checkerboard
 from mfvjax.priors.tv_coarse import coarse_start
@@ -18,7 +19,6 @@ from mfvjax.priors.tv_sweep import RELEASE, Cells, Rule, SplitBregman, release_f
 from mfvjax.priors.tv_wavefront import raster_sweeps, sweeps_to_tolerance
 
 Order: TypeAlias = Literal["red-black", "raster"]
-Kernel: TypeAlias = Literal["xla", "pallas"]
 
 # Red-black sweeps between two looks at the change: the look costs half as much as a sweep.
 CHECK_EVERY = 4
@@ -32,7 +32,6 @@ class Plan(NamedTuple):
     num_sweeps: int = 100
     stops: bool = False
     coarse_levels: int = 0
-    kernel: Kernel = "xla"
 
 
 @functools.cache
@@ -44,15 +43,14 @@ def solver(plan: Plan) -> Callable[..., Any]:
         board = Checkerboard(*images.shape[1:3])
         planes = jnp.moveaxis(images, -1, 1)
         framed = release_frame(board, planes) if plan.rule == RELEASE else board.frame(planes)
-        if plan.kernel == "pallas":
-            return run_fused(board, plan, framed, fidelity)
         run = functools.partial(run_batch, board, plan)
+        run_whole = functools.partial(run_batch, dataclasses.replace(board, whole=True), plan)
         red, black, used = lax.platform_dependent(
             *board.split(framed),
             fidelity,
             tolerance,
             cpu=functools.partial(run_one_by_one, run, by_plane=not plan.stops),
-            default=run,
+            default=run_whole,
         )
         return jnp.moveaxis(board.join(red, black), 1, -1), used
 
@@ -69,30 +67,6 @@ def solver(plan: Plan) -> Callable[..., Any]:
         ), (True, True)
 
     return jax.jit(solve)
-
-
-def run_fused(
-    board: Checkerboard,
-    plan: Plan,
-    framed: Float[Array, "n c rows columns"],
-    fidelity: Float[Array, " n"],
-) -> tuple[Float[Array, "n h w c"], Int[Array, " n"]]:
-    """Denoised images by the fused kernel, interpreted where there is no accelerator."""
-    from mfvjax.priors.tv_pallas import pallas_sweeps  # experimental in JAX: only where asked for
-
-    count, channels = framed.shape[:2]
-    height, width = board.height, board.width
-    planes = framed[..., : height + 2, : width + 2].reshape(-1, height + 2, width + 2)
-    run = functools.partial(pallas_sweeps, rule=plan.rule, num_sweeps=plan.num_sweeps)
-    planes = lax.platform_dependent(
-        planes,
-        jnp.repeat(fidelity, channels),
-        cpu=functools.partial(run, interpret=True),
-        default=run,
-    )
-    images = planes.reshape(count, channels, height + 2, width + 2)[..., 1:-1, 1:-1]
-    used = jnp.full(fidelity.shape, plan.num_sweeps, jnp.int32)
-    return jnp.moveaxis(images, 1, -1), used
 
 
 def run_one_by_one(
@@ -127,15 +101,43 @@ def run_batch(
     method = SplitBregman.build(board, plan.rule, (red, black), fidelity)
     cells = coarse_start(method, (red, black), fidelity, plan.coarse_levels, limit)
     used = jnp.full(fidelity.shape, limit, jnp.int32)
-    if plan.order == "raster":
-        if plan.stops:
-            used = sweeps_to_tolerance(method, cells, limit, tolerance)
-        cells = raster_sweeps(method, cells, used)
+    if plan.order == "raster" and plan.stops:
+        used = sweeps_to_tolerance(method, cells, limit, tolerance)
+        cells = raster_sweeps(method, cells, used, longest=jnp.max(used))
+    elif plan.order == "raster":
+        cells = raster_sweeps(method, cells, used, longest=limit)
     elif plan.stops:
-        cells, used = _sweeps_to_tolerance(method, cells, limit, tolerance)
+        return _sweeps_to_tolerance(method, cells, limit, tolerance)
     else:
-        cells = lax.fori_loop(0, limit, lambda _, state: method.sweep(*state), cells)
+        cells = method.sweeps(cells, limit)
     return cells[RED].u, cells[BLACK].u, used
+
+
+class _Progress(NamedTuple):
+    """Where the images of a batch are; those that met their tolerance go on, but nobody looks.
+
+    Attributes:
+      rounds: of `CHECK_EVERY` sweeps, done so far.
+      active: which images have not met their tolerance.
+      used: sweeps of each image until then.
+      cells: the state of all.
+      kept: u of each color as of then; nothing for a single image, which ends its own loop.
+    """
+
+    rounds: Int[Array, ""]
+    active: Bool[Array, " n"]
+    used: Int[Array, " n"]
+    cells: tuple[Cells, Cells]
+    kept: tuple[Float[Array, "n c cells"], ...]
+
+    def moved(self, cells: tuple[Cells, Cells], num_sweeps: int) -> _Progress:
+        """After so many sweeps, which led to `cells`."""
+        active = self.active.reshape(-1, 1, 1)
+        kept = [
+            jnp.where(active, own.u, u) for own, u in zip(cells, self.kept, strict=bool(self.kept))
+        ]
+        used = self.used + jnp.where(self.active, num_sweeps, 0)
+        return self._replace(used=used, cells=cells, kept=tuple(kept))
 
 
 def _sweeps_to_tolerance(
@@ -143,33 +145,45 @@ def _sweeps_to_tolerance(
     cells: tuple[Cells, Cells],
     num_sweeps: int,
     tolerance: Float[Array, " n"],
-) -> tuple[tuple[Cells, Cells], Int[Array, " n"]]:
-    """Red-black sweeps; an image that met its tolerance keeps its state while others go on."""
-    count, channels = cells[RED].u.shape[:2]
-    pixels = method.board.height * method.board.width * channels
+) -> tuple[Array, Array, Int[Array, " n"]]:
+    """Denoised cells after red-black sweeps until every image met its tolerance, and their numbers.
 
-    def going_on(carry: tuple) -> Array:
-        index, active, _, _ = carry
-        return (index < num_sweeps) & jnp.any(active)
+    The loop takes `CHECK_EVERY` sweeps at a time, a number that compilers see; what is left of
+    `num_sweeps` comes after it.
+    """
+    num_rounds, rest = divmod(num_sweeps, CHECK_EVERY)
 
-    def some_sweeps(carry: tuple) -> tuple:
-        index, active, used, cells = carry
-        few = jnp.minimum(CHECK_EVERY, num_sweeps - index)
-        start = (cells, (cells[RED].u, cells[BLACK].u))
-        moved, before = lax.fori_loop(0, few, lambda _, now: one_sweep(now[0]), start)
-        squares = sum(
-            jnp.sum(jnp.square(new.u - old), axis=(1, 2))
-            for new, old in zip(moved, before, strict=True)
-        )
-        if count > 1:  # a single image ends its own loop
-            keep = active.reshape(-1, 1, 1)
-            moved = jax.tree.map(lambda new, old: jnp.where(keep, new, old), moved, cells)
-        used = used + jnp.where(active, few, 0)
-        return index + few, active & (jnp.sqrt(squares / pixels) > tolerance), used, moved
+    def going_on(now: _Progress) -> Array:
+        return (now.rounds < num_rounds) & jnp.any(now.active)
 
-    def one_sweep(cells: tuple[Cells, Cells]) -> tuple:
-        return method.sweep(*cells), (cells[RED].u, cells[BLACK].u)
+    def one_round(now: _Progress) -> _Progress:
+        cells, change = _watched_sweeps(method, now.cells, CHECK_EVERY)
+        after = now.moved(cells, CHECK_EVERY)
+        return after._replace(rounds=now.rounds + 1, active=now.active & (change > tolerance))
 
-    start = (jnp.int32(0), jnp.ones(count, bool), jnp.zeros(count, jnp.int32), cells)
-    _, _, used, cells = lax.while_loop(going_on, some_sweeps, start)
-    return cells, used
+    def last_sweeps(now: _Progress) -> _Progress:
+        return now.moved(method.sweeps(now.cells, rest), rest)
+
+    count = tolerance.size
+    kept = (cells[RED].u, cells[BLACK].u) if count > 1 else ()
+    none = jnp.zeros(count, jnp.int32)
+    now = _Progress(jnp.int32(0), jnp.ones(count, bool), none, cells, kept)
+    now = lax.while_loop(going_on, one_round, now)
+    if rest:
+        now = lax.cond(jnp.any(now.active), last_sweeps, lambda now: now, now)
+    red, black = now.kept or (now.cells[RED].u, now.cells[BLACK].u)
+    return red, black, now.used
+
+
+def _watched_sweeps(
+    method: SplitBregman, cells: tuple[Cells, Cells], count: int
+) -> tuple[tuple[Cells, Cells], Float[Array, " n"]]:
+    """The state after `count` sweeps, and how much the last one changed each image (rms)."""
+    before = method.sweeps(cells, count - 1)
+    after = method.sweep(*before)
+    squares = sum(
+        jnp.sum(jnp.square(new.u - old.u), axis=(1, 2))
+        for new, old in zip(after, before, strict=True)
+    )
+    pixels = method.board.height * method.board.width * cells[RED].u.shape[1]
+    return after, jnp.sqrt(squares / pixels)

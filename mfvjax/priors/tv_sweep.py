@@ -6,9 +6,12 @@ Osher's auxiliary variables, ``t = grad u + b``. Everything else follows from t:
 ``d - b = 2 shrink(t) - t``. For each of the rules that is t times a multiplier m in [-1, 1), and m
 is stored beside t, so that no update computes a root or a quotient for its neighbors.
 
-Compiled loops change these arrays in place, which XLA can do only while nothing else still reads
-the old value. Where two updates read each other's old values, an index that depends on the first
-result (`after`) makes the order plain; without it every sweep would copy whole arrays.
+Two ways to run, chosen by the board. A processor changes the window of each array in place, which
+its compiler does only while nothing else still reads the old value: where two updates read each
+other's old values, an index that depends on the first result (`after`) makes the order plain;
+without it every sweep would copy whole arrays. An accelerator would wait for each such index. On a
+`whole` board nothing is written in the middle of an array, so that updates of the same cells become
+one kernel, and a few sweeps in a row (`UNROLLED`) go from one set of buffers to another and back.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ RELEASE: Rule = "scikit-image"
 
 # Over-relaxation of the auxiliary variables saves sweeps; 1 would be the plain method.
 RELAXATION = 1.5
+
+# Sweeps of a whole board that are compiled in a row, without a loop around each.
+UNROLLED = 4
 
 
 class Cells(NamedTuple):
@@ -104,6 +110,11 @@ class SplitBregman:
                 for own, stencil in zip((red, black), self.stencils, strict=True)
             )
         return red, black
+
+    def sweeps(self, cells: tuple[Cells, Cells], count: int) -> tuple[Cells, Cells]:
+        """`count` red-black sweeps, in a loop whose length compilers see."""
+        unroll = min(count, UNROLLED) if self.board.whole else 1
+        return lax.fori_loop(0, count, lambda _, now: self.sweep(*now), cells, unroll=unroll)
 
     def sweep(self, red: Cells, black: Cells) -> tuple[Cells, Cells]:
         """One red-black sweep of the whole image."""
@@ -189,6 +200,8 @@ class SplitBregman:
         if where is not None:
             window = jnp.where(where, window, self.board.window(cells))
             after = (*after, cells)  # or the old cells are read in a loop that is not vectorized
+        if self.board.whole:
+            return window
         start = jnp.int32(self.board.start)
         for earlier in after:
             start += earlier[0, 0, -1].astype(jnp.int32)  # past the frame, where all are zero

@@ -23,11 +23,22 @@ Diagonals: TypeAlias = tuple[Int[Array, " window"], Int[Array, " window"]]
 
 
 def raster_sweeps(
-    method: SplitBregman, cells: tuple[Cells, Cells], num_sweeps: Int[Array, " n"]
+    method: SplitBregman,
+    cells: tuple[Cells, Cells],
+    num_sweeps: Int[Array, " n"],
+    *,
+    longest: int | Int[Array, ""],
 ) -> tuple[Cells, Cells]:
-    """The state after `num_sweeps` sweeps in raster order, a number per image."""
+    """The state after `num_sweeps` sweeps in raster order, a number per image.
+
+    Args:
+      method: of the images.
+      cells: the state before.
+      num_sweeps: over each image.
+      longest: the largest of them; an ``int`` gives a loop whose length compilers see.
+    """
     board = method.board
-    num_steps = board.height + board.width - 2 + 2 * jnp.max(num_sweeps)
+    num_steps = board.height + board.width - 2 + 2 * longest
     diagonals = _diagonals(board)
 
     def two_steps(index: Array, cells: tuple[Cells, Cells]) -> tuple[Cells, Cells]:
@@ -140,7 +151,9 @@ def _diagonal_sums(
     Cells of one diagonal lie half a row apart, less one: in rows of that length they form columns.
     """
     stride = board.row_length // 2
-    total = jnp.sum(values, axis=1)
+    first_column = board.first_pixel - board.start
+    diagonal = diagonal[first_column:]
+    total = jnp.sum(values, axis=1)[:, first_column:]
     spare = -total.shape[-1] % stride
     count = (board.height + board.width - color) // 2
     sums = []
