@@ -14,40 +14,42 @@ if TYPE_CHECKING:
     from mfvjax.ascent import visualize as visualize
     from mfvjax.atlas import build_atlas as build_atlas
     from mfvjax.atlas import merge_atlas as merge_atlas
+    from mfvjax.domain import Domain as Domain
     from mfvjax.facets.discover import Facets as Facets
     from mfvjax.facets.discover import discover_facets as discover_facets
     from mfvjax.network import Network as Network
     from mfvjax.objective import Objective as Objective
     from mfvjax.pipeline import run_unit as run_unit  # type: ignore[no-redef]  # also a module
     from mfvjax.preprocess import Preprocessing as Preprocessing
-    from mfvjax.presets import PRESETS as PRESETS
-    from mfvjax.presets import preset as preset
+    from mfvjax.recipe import Phase as Phase
+    from mfvjax.recipe import Recipe as Recipe
+    from mfvjax.recipes import RECIPES as RECIPES
+    from mfvjax.recipes import find_recipe as find_recipe
     from mfvjax.report import write_page as write_page
     from mfvjax.run import Run as Run
-    from mfvjax.schedule import Phase as Phase
     from mfvjax.schedule import Ramp as Ramp
-    from mfvjax.schedule import Schedule as Schedule
     from mfvjax.store import load_run as load_run
     from mfvjax.store import save_run as save_run
     from mfvjax.types import Unit as Unit
 
 _HOMES = {
+    "Domain": "mfvjax.domain",
     "Facets": "mfvjax.facets.discover",
     "Network": "mfvjax.network",
     "Objective": "mfvjax.objective",
-    "PRESETS": "mfvjax.presets",
-    "Phase": "mfvjax.schedule",
+    "Phase": "mfvjax.recipe",
     "Preprocessing": "mfvjax.preprocess",
     "Run": "mfvjax.run",
+    "RECIPES": "mfvjax.recipes",
     "Ramp": "mfvjax.schedule",
-    "Schedule": "mfvjax.schedule",
+    "Recipe": "mfvjax.recipe",
     "Unit": "mfvjax.types",
     "Visualization": "mfvjax.ascent",
     "build_atlas": "mfvjax.atlas",
     "discover_facets": "mfvjax.facets.discover",
+    "find_recipe": "mfvjax.recipes",
     "load_run": "mfvjax.store",
     "merge_atlas": "mfvjax.atlas",
-    "preset": "mfvjax.presets",
     "run_unit": "mfvjax.pipeline",
     "save_run": "mfvjax.store",
     "visualize": "mfvjax.ascent",

@@ -27,13 +27,19 @@ OPTIONS = {
 }
 
 
-def schedule():
+def recipe():
     """Two phases of few steps, the second on a larger canvas; quick to compile."""
-    from mfvjax.schedule import Phase, Schedule
+    from mfvjax.priors.projections import Clip
+    from mfvjax.priors.tv_projection import TV
+    from mfvjax.recipe import Phase, Recipe
+    from mfvjax.updates import MeanAbsoluteStep
 
-    common = {"num_steps": 3, "fidelity": 0.5, "offset_std": 0.3, "num_sweeps": 4}
-    phases = Phase(step_size=8.0, **common), Phase(step_size=2.0, scale=1.2, **common)
-    return Schedule("small", phases)
+    common = {"num_steps": 3, "projections": (Clip(), TV(0.5, num_sweeps=4))}
+    phases = (
+        Phase(update=MeanAbsoluteStep(8.0), **common),
+        Phase(update=MeanAbsoluteStep(2.0), scale=1.2, **common),
+    )
+    return Recipe("small", phases)
 
 
 def paint_pool(folder, *, images_per_class=IMAGES_PER_CLASS):
@@ -57,7 +63,7 @@ def build(out, pool, units=UNITS, network=None, **changes):
     """The atlas of some units of the tiny network, two facets each."""
     from mfvjax.atlas import build_atlas
 
-    options = {**OPTIONS, "schedule": schedule(), **changes}
+    options = {**OPTIONS, "recipe": recipe(), **changes}
     return build_atlas(network or shared_network(), pool, units=units, out=out, **options)
 
 

@@ -11,7 +11,7 @@ import pytest
 from mfvjax.atlas import AtlasError, DamagedUnitWarning, merge_atlas
 from mfvjax.pipeline import largest_difference, replay, run_unit
 from mfvjax.store import load_run
-from tests.small_atlas import FOLDERS, UNITS, build, same_units, schedule, shared_network
+from tests.small_atlas import FOLDERS, UNITS, build, recipe, same_units, shared_network
 
 ONE_DEVICE = jax.devices("cpu")[:1]
 
@@ -53,7 +53,7 @@ def test_a_unit_is_what_the_main_job_makes(number, whole_atlas, small_pool):
         num_facets=2,
         num_mean_images=5,
         hold=1.0,
-        schedule=schedule(),
+        recipe=recipe(),
         **top,
     )
     assert stored.options["discovery"] == {"num_mean_images": 5, **top}
@@ -75,7 +75,7 @@ def test_a_unit_writes_down_where_its_images_came_from(whole_atlas, small_pool):
 @pytest.mark.slow
 def test_units_replay_like_any_run(small_pool, tmp_path):
     """Class 1 with its images, class 3 with the top of the pool."""
-    few = {"schedule": "small-image", "step_fraction": 0.05}
+    few = {"recipe": "small-image", "step_fraction": 0.05}
     build(tmp_path / "atlas", small_pool, units=("fc:1", "fc:3"), **few)
     for name in ("fc-0001", "fc-0003"):
         run = load_run(tmp_path / "atlas" / "units" / name)

@@ -63,7 +63,7 @@ def test_whole_layers_are_one_command(run, asked, tmp_path):
         (["-k", "auto"], {"num_facets": "auto"}),
         (["--shard", "3/16"], {"share": Share(2, 16)}),
         (["--shard", "3/16", "--together"], {"share": Share(2, 16, team=Share())}),
-        (["--schedule", "mean-image"], {"schedule": "mean-image"}),
+        (["--recipe", "mean-image"], {"recipe": "mean-image"}),
         (["--steps", "0.5"], {"step_fraction": 0.5}),
         (["--hold", "0", "--seed", "5"], {"hold": 0.0, "seed": 5}),
         (["--top", "5%"], {"top_fraction": 0.05}),

@@ -97,7 +97,7 @@ def test_the_steps_alone_give_what_the_job_gives(run, tmp_path):
         (["-i", "some/folder"], {"images": "some/folder", "num_facets": 10}),
         (["-k", "7"], {"num_facets": 7}),
         (["-k", "auto", "-i", "x"], {"num_facets": "auto"}),
-        (["--schedule", "release-mean-image"], {"schedule": "release-mean-image"}),
+        (["--recipe", "release-mean-image"], {"recipe": "release-mean-image"}),
         (["--steps", "0.5"], {"step_fraction": 0.5}),
         (["--hold", "0"], {"hold": 0.0}),
         (["--seed", "9"], {"seed": 9}),

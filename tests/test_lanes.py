@@ -10,19 +10,23 @@ import optax
 import pytest
 
 from mfvjax.ascent import lanes, visualize
-from mfvjax.ascent.engine import DEFAULT_OPTIMIZER
-from mfvjax.ascent.loop import init_state
+from mfvjax.ascent.loop import State, start_status
 from mfvjax.ascent.program import compiled
-from mfvjax.schedule import Phase, Schedule
+from mfvjax.ascent.step import Facets
+from mfvjax.priors.projections import Clip
+from mfvjax.priors.tv_projection import TV
+from mfvjax.recipe import Phase, Recipe
+from mfvjax.updates import MeanAbsoluteStep
 from tests.tiny_network import SIZE, tiny_network
 
 NETWORK = tiny_network()
 ONE_DEVICE = jax.devices()[:1]
-SCHEDULE = Schedule(
+PRIORS = (Clip(), TV(2.0, num_sweeps=6))
+RECIPE = Recipe(
     "two canvases",
     (
-        Phase(num_steps=6, step_size=3.0, fidelity=2.0, num_sweeps=6),
-        Phase(num_steps=6, step_size=2.0, fidelity=2.0, num_sweeps=6, scale=1.3),
+        Phase(num_steps=6, update=MeanAbsoluteStep(3.0), projections=PRIORS),
+        Phase(num_steps=6, update=MeanAbsoluteStep(2.0), projections=PRIORS, scale=1.3),
     ),
 )
 
@@ -46,31 +50,42 @@ def test_several_devices_need_no_lanes(monkeypatch):
     assert lanes.num_lanes(ONE_DEVICE * 2, 40) == 1
 
 
+def batch_of(count):
+    """A state and facets that tell the facets apart."""
+    canvases = jnp.asarray(starts_of(count))
+    momentum = jax.vmap(optax.trace(decay=0.5).init)(canvases)
+    state = State(canvases, jax.tree.map(lambda leaf: leaf + 7, momentum), *start_status(count))
+    weights = jnp.arange(2.0 * count).reshape(count, 2)
+    keys = jax.random.split(jax.random.key(0), count)
+    return state, Facets((weights,), keys, jnp.arange(count, dtype=jnp.int32))
+
+
 @pytest.mark.parametrize(("facets", "num_lanes"), [(5, 2), (4, 2), (3, 1), (7, 3)])
 def test_split_and_join_are_each_others_inverse(facets, num_lanes):
-    momentum = optax.chain(DEFAULT_OPTIMIZER, optax.trace(decay=0.5))
-    state = init_state(momentum, jnp.asarray(starts_of(facets)))
-    state = state._replace(opt_state=jax.tree.map(lambda leaf: leaf + 7, state.opt_state))
-    keys = jax.random.split(jax.random.key(0), facets)
-    readouts = {"weights": jnp.arange(2.0 * facets).reshape(facets, 2)}
-    room = (SIZE + 5, SIZE + 3)
-    parts = lanes.split((state, readouts, keys), lanes=num_lanes, room=room)
+    state, whole = batch_of(facets)
+    parts = lanes.split((state, whole), lanes=num_lanes)
     assert len(parts) == num_lanes
     per_lane = -(-facets // num_lanes)
-    for part, _, part_keys in parts:
-        assert part.canvases.shape == (per_lane, *room, 3)
-        assert not part.canvases[:, SIZE:].any()
-        assert not part.canvases[:, :, SIZE:].any()
-        momenta = jax.tree.leaves(part.opt_state)
-        assert [leaf.shape for leaf in momenta] == [part.canvases.shape]
-        assert part_keys.shape == (per_lane,)
-    together = np.concatenate([part[1]["weights"] for part in parts])
-    np.testing.assert_array_equal(together[:facets], readouts["weights"])
-    traced = [(part[0], part[1]["weights"].T) for part in parts]
-    joined, trace = lanes.join(traced, num_facets=facets, size=(SIZE, SIZE))
+    for part, of_part in parts:
+        assert part.numbers.shape == (per_lane, SIZE, SIZE, 3)
+        assert of_part.keys.shape == (per_lane,)
+    together = np.concatenate([of_part.objectives[0] for _, of_part in parts])
+    np.testing.assert_array_equal(together[:facets], whole.objectives[0])
+    traced = [(part, of_part.objectives[0].T) for part, of_part in parts]
+    joined, trace = lanes.join(traced, num_facets=facets)
     for found, expected in zip(jax.tree.leaves(joined), jax.tree.leaves(state), strict=True):
         np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(trace, readouts["weights"].T)
+    np.testing.assert_array_equal(trace, whole.objectives[0].T)
+
+
+def test_lanes_cut_no_group_apart():
+    state, whole = batch_of(9)
+    assert lanes.num_lanes(ONE_DEVICE, 9, together=9) == 1
+    parts = lanes.split((state, whole), lanes=2, together=3)
+    # Three blocks of three in two lanes: the last block is repeated.
+    assert [part.groups.tolist() for _, part in parts] == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 6, 7, 8]]
+    joined, _ = lanes.join([(one, one.status[None]) for one, _ in parts], num_facets=9)
+    np.testing.assert_array_equal(joined.numbers, state.numbers)
 
 
 def test_lanes_run_at_the_same_time():
@@ -101,7 +116,7 @@ def test_lanes_change_no_image(monkeypatch):
         network = dataclasses.replace(NETWORK, forward=forward)
         targets = ["fc:0", "fc:3", "conv2:1"]
         results.append(
-            visualize(network, targets, starts_of(3), schedule=SCHEDULE, key=1, devices=ONE_DEVICE)
+            visualize(network, targets, starts_of(3), recipe=RECIPE, key=1, devices=ONE_DEVICE)
         )
     one, two = results
     for ours, theirs in zip(one.phase_images, two.phase_images, strict=True):
@@ -113,7 +128,7 @@ def test_lanes_change_no_image(monkeypatch):
         NETWORK,
         ["fc:0", "fc:3", "conv2:1"],
         starts_of(3),
-        schedule=Schedule("first", SCHEDULE.phases[:1]),
+        recipe=Recipe("first", RECIPE.phases[:1]),
         key=1,
         devices=ONE_DEVICE,
     )

@@ -7,10 +7,11 @@ import pytest
 from scipy import special
 
 from mfvjax.objective import (
-    FacetTerm,
     Objective,
+    OwnFacet,
     channel_objective,
     direction_objective,
+    probability_objective,
     read_objectives,
     stack_objectives,
     unit_objective,
@@ -58,8 +59,9 @@ def expected(activations, softmax=False):
 
 @pytest.mark.parametrize("probability", [False, True])
 def test_every_kind_of_objective(activations, probability):
-    readouts = stack_objectives(OBJECTIVES, LAYERS)
-    values = read_objectives(activations, readouts, probability=probability)
+    objectives = [probability_objective(o) for o in OBJECTIVES] if probability else OBJECTIVES
+    readouts = stack_objectives(objectives, LAYERS)
+    values = read_objectives(activations, readouts)
     np.testing.assert_allclose(values, expected(activations, probability), rtol=1e-5, atol=1e-6)
 
 
@@ -67,8 +69,8 @@ def test_facet_terms_against_distances(activations):
     rng = np.random.default_rng(1)
     three, two = rng.normal(size=(3, 3)), rng.normal(size=(2, 3))
     terms = [
-        FacetTerm("conv", three, 2, 0.7, "mean", 1.5),
-        FacetTerm("conv", two, 0, 2.0, (1, 3)),
+        OwnFacet("conv", three, 2, 0.7, "mean", 1.5),
+        OwnFacet("conv", two, 0, 2.0, (1, 3)),
     ]
     objectives = [
         Objective((terms[0],)),
@@ -93,7 +95,7 @@ def test_facet_terms_against_distances(activations):
 
 def test_a_facet_term_lets_go_of_a_code_that_is_its_own():
     centroids = np.eye(2, 7) * 3
-    readouts = stack_objectives([Objective((FacetTerm("fc", centroids, 0, 0.5),))], LAYERS)
+    readouts = stack_objectives([Objective((OwnFacet("fc", centroids, 0, 0.5),))], LAYERS)
     slope = jax.grad(lambda fc: read_objectives({"fc": fc}, readouts)[0])
     inside = slope(jnp.asarray(2 * centroids[:1] - centroids[1:], jnp.float32))
     outside = slope(jnp.asarray(centroids[1:], jnp.float32))
@@ -135,9 +137,8 @@ def test_shapes_do_not_depend_on_the_units():
         (unit_objective("conv:0@5,0"), "no position 5,0: rows go from 0 to 4, columns from 0 to 3"),
         (direction_objective("fc", [1, 2]), r"'fc' needs 7 weights, not an array of shape \(2,\)"),
         (Objective(()), "objective 0 has no terms"),
-        (Objective((FacetTerm("fc", np.eye(2, 7), 2, 1.0),)), "no facet 2: there are 2"),
-        (Objective((FacetTerm("fc", np.eye(2, 7), 0, 0.0),)), "temperature=0.0 of a facet term"),
-        (Objective((FacetTerm("fc", np.eye(2, 7), 0, 1.0),) * 2), "two facet terms on layer 'fc'"),
+        (Objective((OwnFacet("fc", np.eye(2, 7), 2, 1.0),)), "no facet 2: there are 2"),
+        (Objective((OwnFacet("fc", np.eye(2, 7), 0, 0.0),)), "temperature=0.0 of a facet term"),
     ],
 )
 def test_errors_name_what_exists(objective, message):

@@ -15,8 +15,8 @@ from mfvjax.pipeline.assemble import title_of
 from mfvjax.pipeline.scoring import center_crops
 from mfvjax.pipeline.sources import PaintedSource, open_source, painted_class
 from mfvjax.pipeline.targets import full_images
-from mfvjax.presets import MEAN_IMAGE
-from mfvjax.schedule import Schedule
+from mfvjax.recipe import Recipe
+from mfvjax.recipes import MEAN_IMAGE
 from mfvjax.types import PixelBox, Unit
 from tests.small_job import SMALL_JOB, small_run
 
@@ -102,7 +102,7 @@ def test_holding_pulls_a_code_to_its_own_facet():
             COMPACT,
             plan.objectives[:2],
             plan.starts[:2][::-1],
-            schedule=MEAN_IMAGE.shortened(0.05),
+            recipe=MEAN_IMAGE.shortened(0.05),
             key=0,
         )
         windows = center_crops(result.images, COMPACT.input_size)
@@ -224,7 +224,7 @@ def test_sources_by_name():
         (lambda: painted_class(COMPACT, "conv1:0"), "no images given for conv1:0@"),
         (lambda: PaintedSource("unicorn"), "facetworld has no class 'unicorn'; it has bell pepper"),
         (lambda: plan_ascent(COMPACT, make_facets(), hold=-1, seed=0), "hold=-1 must be 0"),
-        (lambda: run_unit(**{**SMALL_JOB, "schedule": "best"}), "no schedule 'best'; presets"),
+        (lambda: run_unit(**{**SMALL_JOB, "recipe": "best"}), "no recipe 'best'; there are"),
         (lambda: run_unit(**{**SMALL_JOB, "unit": "fc9:0"}), "no layer 'fc9'"),
         (lambda: run_unit(**{**SMALL_JOB, "precision": "int8"}), "int8"),
     ],
@@ -234,8 +234,8 @@ def test_errors_say_what_would_be_right(call, message):
         call()
 
 
-def test_a_schedule_of_ones_own():
-    own = Schedule("two steps", (dataclasses.replace(MEAN_IMAGE.phases[0], num_steps=2),))
-    run = small_run(schedule=own, step_fraction=1.0)
-    assert run.options["schedule"] == "two steps"
+def test_a_recipe_of_ones_own():
+    own = Recipe("two steps", (dataclasses.replace(MEAN_IMAGE.phases[0], num_steps=2),))
+    run = small_run(recipe=own, step_fraction=1.0)
+    assert run.options["recipe"] == "two steps"
     assert run.shown.activations.shape == (2, 2)

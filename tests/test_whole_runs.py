@@ -13,8 +13,8 @@ from PIL import Image
 from mfvjax.ascent import visualize
 from mfvjax.network import Network
 from mfvjax.pipeline import run_unit
-from mfvjax.presets import MEAN_IMAGE, PAPER_CENTER_BIASED, RELEASE_CENTER_BIASED
-from mfvjax.schedule import Schedule
+from mfvjax.recipe import Recipe
+from mfvjax.recipes import MEAN_IMAGE, PAPER_CENTER_BIASED, RELEASE_CENTER_BIASED
 
 CINEMA = "pool_final:498"
 
@@ -45,7 +45,7 @@ def phase_means(result, windows=(10, 10, None, 5)):
 def test_cinema_activations_are_those_of_the_independent_runs(data_dir, squeezenet, cinema_means):
     reference = json.loads((data_dir / "reference/cinema_release_runs.json").read_text())["mean"]
     result = visualize(
-        squeezenet, CINEMA, cinema_means, schedule=MEAN_IMAGE, key=0, devices=jax.devices()[:1]
+        squeezenet, CINEMA, cinema_means, recipe=MEAN_IMAGE, key=0, devices=jax.devices()[:1]
     )
     assert result.activations[:, 0].mean() == pytest.approx(reference["first"], rel=0.01)
     expected = [reference[name] for name in ("end_of_phase_1", "end_of_phase_2", "end")]
@@ -56,7 +56,7 @@ def test_cinema_activations_are_those_of_the_independent_runs(data_dir, squeezen
 @pytest.mark.slow
 def test_controls_stay_far_below_the_ascent(squeezenet, cinema_means):
     phase = dataclasses.replace(MEAN_IMAGE.phases[0], num_steps=30)
-    schedule = Schedule("start of phase 1", (phase,))
+    recipe = Recipe("start of phase 1", (phase,))
 
     def random(updates, state, params=None):
         key, used = jax.random.split(state)
@@ -66,7 +66,7 @@ def test_controls_stay_far_below_the_ascent(squeezenet, cinema_means):
         "no gradient": optax.set_to_zero(),
         "random direction": optax.GradientTransformation(lambda _: jax.random.key(0), random),
     }
-    options = {"schedule": schedule, "key": 0, "devices": jax.devices()[:1]}
+    options = {"recipe": recipe, "key": 0, "devices": jax.devices()[:1]}
     ascended = visualize(squeezenet, CINEMA, cinema_means[:3], **options).activations[:, -1]
     for optimizer in controls.values():
         control = visualize(squeezenet, CINEMA, cinema_means[:3], optimizer=optimizer, **options)
@@ -75,8 +75,8 @@ def test_controls_stay_far_below_the_ascent(squeezenet, cinema_means):
 
 @pytest.mark.slow
 def test_bfloat16_drifts_little_in_one_step(squeezenet, cinema_means):
-    one_step = Schedule("one step", (dataclasses.replace(MEAN_IMAGE.phases[0], num_steps=2),))
-    options = {"schedule": one_step, "key": 0, "devices": jax.devices()[:1]}
+    one_step = Recipe("one step", (dataclasses.replace(MEAN_IMAGE.phases[0], num_steps=2),))
+    options = {"recipe": one_step, "key": 0, "devices": jax.devices()[:1]}
     exact = visualize(squeezenet, CINEMA, cinema_means[:4], **options)
     rounded = visualize(squeezenet.with_precision("bfloat16"), CINEMA, cinema_means[:4], **options)
     np.testing.assert_allclose(rounded.activations[:, 0], exact.activations[:, 0], rtol=0.05)
@@ -84,7 +84,7 @@ def test_bfloat16_drifts_little_in_one_step(squeezenet, cinema_means):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("unit", "schedule"),
+    ("unit", "recipe"),
     [
         ("pool_final:574", RELEASE_CENTER_BIASED),
         ("pool_final:497", RELEASE_CENTER_BIASED),
@@ -93,14 +93,14 @@ def test_bfloat16_drifts_little_in_one_step(squeezenet, cinema_means):
         (CINEMA, PAPER_CENTER_BIASED),
     ],
 )
-def test_the_center_bias_puts_the_object_in_the_middle(squeezenet, unit, schedule):
+def test_the_center_bias_puts_the_object_in_the_middle(squeezenet, unit, recipe):
     """From noise, the network sees the class, and the detail is where the bias is."""
     noise = 175 + 8 * jax.random.normal(jax.random.key(0), (1, 227, 227, 3))
     result = visualize(
         squeezenet,
         unit,
         jnp.clip(noise, 0, 255),
-        schedule=schedule.shortened(0.4),
+        recipe=recipe.shortened(0.4),
         key=0,
         devices=jax.devices()[:1],
     )

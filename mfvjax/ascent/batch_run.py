@@ -1,31 +1,52 @@
-"""One batch through all phases of a schedule, in chunks of compiled steps."""
+"""One batch through all phases of a recipe, in chunks of compiled steps."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from mfvjax.ascent.log import Log, Progress
-from mfvjax.ascent.loop import Loop, StepValues, init_state, next_phase
-from mfvjax.ascent.program import ProgramSpec, program_for
-from mfvjax.ascent.step import Reader, StepOptions, place
-from mfvjax.objective import Readouts, read_objectives
-from mfvjax.priors.resample import spline_zoom
-from mfvjax.schedule import Phase, Schedule
-from mfvjax.types import Images, Keys, PixelBox
+from mfvjax.ascent.loop import State, start_status
+from mfvjax.ascent.program import Program, ProgramSpec, program_for
+from mfvjax.ascent.scene import Frame, Reader, from_levels, to_levels
+from mfvjax.ascent.stages import Stage, stages_of
+from mfvjax.ascent.step import Facets
+from mfvjax.ascent.worth import Views, total_worth
+from mfvjax.objective import Objective, Objectives, stack_objectives
+from mfvjax.recipe import Recipe
+from mfvjax.types import Keys, Params, PixelBox
 
 if TYPE_CHECKING:
     from mfvjax.network import Network
 
 _NUM_TOP_CLASSES = 5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batch:
+    """Facets that run together.
+
+    Attributes:
+      starts: ``(facets, h, w, c)``, in the domain's range.
+      objectives: one each.
+      keys: one each.
+      groups: of facets that joint terms take together.
+      indices: ``(facets,)``, of the facets in the whole run.
+    """
+
+    starts: np.ndarray
+    objectives: Sequence[Objective]
+    keys: Keys
+    groups: np.ndarray
+    indices: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,92 +55,107 @@ class BatchRun:
 
     Attributes:
       network: what is visualized.
-      schedule: for the network's input size, or the region's.
+      recipe: for the network's input size, or the region's.
       region: see `mfvjax.ascent.visualize`.
-      optimizer: likewise.
       devices: that share each batch.
-      snapshot_every: likewise.
+      snapshot_every: see `mfvjax.ascent.visualize`.
+      together: facets that must not be cut apart, counted from a batch's first.
+      softmax_layers: layers that hold probabilities.
     """
 
     network: Network
-    schedule: Schedule
+    recipe: Recipe
     region: PixelBox | None
-    optimizer: optax.GradientTransformation
     devices: tuple[jax.Device, ...]
-    snapshot_every: int | None
+    snapshot_every: int | None = None
+    together: int = 1
+    softmax_layers: tuple[str, ...] = ()
 
-    @property
-    def reader(self) -> Reader:
+    @functools.cached_property
+    def frame(self) -> Frame:
         """The network as a compiled program knows it."""
-        return Reader(self.network.forward, self.network.preprocessing)
+        return Frame.of(Reader(self.network.forward, self.network.preprocessing), self.region)
 
-    def spec(self, phase: Phase, room: tuple[int, int]) -> ProgramSpec:
-        """The program of `phase`, for canvases up to `room`."""
-        black = jnp.zeros((1, 1, 1, 3), jnp.float32)
-        fill = np.asarray(self.network.preprocessing.to_images(black)).reshape(3)
-        options = StepOptions(
-            input_size=self.network.input_size,
-            target=phase.target,
-            tv_rule=phase.tv_rule,
-            tv_order=phase.tv_order,
-            num_sweeps=phase.num_sweeps,
-            tv_tolerance=phase.tv_tolerance,
-            region=self.region,
-            fill=(float(fill[0]), float(fill[1]), float(fill[2])),
-        )
-        return ProgramSpec(Loop(self.reader, self.optimizer, options), self.devices, room)
+    def stages(self, starts: np.ndarray | jax.ShapeDtypeStruct) -> list[Stage]:
+        """The phases, for start images of this size."""
+        return stages_of(self.frame, self.recipe, (starts.shape[1], starts.shape[2]))
 
-    def __call__(
-        self, starts: np.ndarray, readouts: Readouts, keys: Keys, report: Progress
-    ) -> dict[str, Any]:
+    def spec(self, stage: Stage) -> ProgramSpec:
+        """The program of a phase."""
+        return ProgramSpec(stage.step, self.devices, self.together)
+
+    def facets(self, stage: Stage, batch: Batch) -> Facets:
+        """What belongs to each facet in a phase."""
+        layers = dict(self.network.layers)
+        objectives = stage.objectives(batch.objectives, layers, self.softmax_layers)
+        groups = jnp.asarray(batch.groups, jnp.int32)
+        return Facets(objectives, batch.keys, groups, stage.own(batch.indices))
+
+    def program(self, stage: Stage, batch: Batch) -> Program:
+        """The compiled program of a phase; computes nothing."""
+        facets = self.facets(stage, batch)
+        channels = self.network.preprocessing.domain.channels
+        canvas = jax.ShapeDtypeStruct((len(batch.starts), *stage.size, channels), jnp.float32)
+        state = jax.eval_shape(stage.start, canvas, facets, *start_status(len(batch.starts)))
+        params = jax.tree.map(jnp.asarray, self.network.params)
+        return program_for(self.spec(stage), state, params, facets, stage.values.constants)
+
+    def __call__(self, batch: Batch, report: Progress) -> dict[str, Any]:
         """Runs all phases for one batch; its size divides by the number of devices.
 
-        Returns: the fields of a `Visualization` but labels and schedule.
+        Returns: the fields of a `Visualization` but labels and recipe.
         """
-        num_facets = len(starts)
-        sizes = self.schedule.canvas_sizes((starts.shape[1], starts.shape[2]))
-        room = max(sizes)  # no canvas shrinks, so that one program takes them all
-        spec = self.spec(self.schedule.phases[0], room)
-        facets = spec.sharding(by_facet=True)
-        params = jax.device_put(self.network.params, spec.sharding(by_facet=False))
-        readouts, keys = jax.device_put((readouts, keys), facets)
-        state = init_state(self.optimizer, jnp.asarray(starts, jnp.float32))
-        log = Log(num_facets, self.schedule.num_steps, self.snapshot_every)
-
-        for number, (phase, size) in enumerate(zip(self.schedule.phases, sizes, strict=True)):
-            if number:
-                state = next_phase(self.optimizer, state, _zoomed(state.canvases, size))
-            spec = self.spec(phase, room)
-            state = jax.device_put(state, facets)
-            program = program_for(spec, state, params, readouts, keys)
-            for first, count in log.chunks(phase):
+        count = len(batch.starts)
+        stages = self.stages(batch.starts)
+        split = self.spec(stages[0]).sharding(by_facet=True)
+        copied = self.spec(stages[0]).sharding(by_facet=False)
+        params = jax.device_put(self.network.params, copied)
+        preprocessing = self.network.preprocessing
+        canvases = to_levels(jnp.asarray(batch.starts, jnp.float32), preprocessing)
+        status, stopped_at = start_status(count)
+        log = Log(count, self.recipe.num_steps, self.snapshot_every)
+        for stage in stages:
+            facets = jax.device_put(self.facets(stage, batch), split)
+            state = stage.start(jax.device_put(canvases, split), facets, status, stopped_at)
+            state = jax.device_put(state, split)
+            pictures = functools.partial(self._pictures, stage, facets)
+            constants = stage.values.constants
+            program = program_for(self.spec(stage), state, params, facets, constants)
+            for first, steps in log.chunks(stage.phase):
                 started = time.perf_counter()
-                values = StepValues.of(phase, first, count)
+                rows = stage.values.chunk(first, steps)
                 state, trace = program(
-                    state, params, readouts, keys, values, log.steps_taken, count
+                    state, params, facets, rows, constants, log.steps_taken, steps, stage.size
                 )
-                log.record(np.asarray(trace)[:count], state)
-                log.timed(count, time.perf_counter() - started)
-                report.advance(count * num_facets)
-            log.phase_images.append(np.asarray(state.canvases))
-        canvases = state.canvases
-        return {**log.fields(), **self._final(params, canvases, readouts, spec.loop.options)}
+                log.record(np.asarray(trace)[:steps], state, pictures)
+                log.timed(steps, time.perf_counter() - started)
+                report.advance(steps * count)
+            canvases, status, stopped_at = (
+                stage.canvases(state, facets),
+                state.status,
+                state.stopped_at,
+            )
+            log.phase_images.append(np.asarray(from_levels(canvases, preprocessing)))
+        return {**log.fields(), **self._final(params, canvases, batch)}
+
+    def _pictures(self, stage: Stage, facets: Facets, state: State) -> np.ndarray:
+        canvases = stage.canvases(state, facets)
+        return np.asarray(from_levels(canvases, self.network.preprocessing))
 
     def _final(
-        self, params: Any, canvases: Images, readouts: Readouts, options: StepOptions
+        self, params: Params, canvases: Float[Array, "facets h w c"], batch: Batch
     ) -> dict[str, np.ndarray]:
         """Reads the center crop of the final images."""
-        height, width = options.window_size
+        height, width = self.frame.window_size
         top = (canvases.shape[1] - height) // 2
         left = (canvases.shape[2] - width) // 2
-        windows = canvases[:, top : top + height, left : left + width]
         values, scores = _read_final(
-            self.reader,
-            options,
+            self.frame,
             self.network.logits_layer if self.region is None else None,
             params,
-            readouts,
-            windows,
+            stack_objectives(batch.objectives, dict(self.network.layers)),
+            jnp.asarray(batch.groups, jnp.int32),
+            canvases[:, top : top + height, left : left + width],
         )
         scores = np.asarray(scores, np.float32)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :_NUM_TOP_CLASSES].astype(np.int32)
@@ -130,23 +166,20 @@ class BatchRun:
         }
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _read_final(
-    read: Any,
-    options: StepOptions,
+    frame: Frame,
     logits_layer: str | None,
-    params: Any,
-    readouts: Any,
-    windows: Any,
-) -> tuple[jax.Array, jax.Array]:
-    activations = read(params, place(windows, options))
-    values = read_objectives(activations, readouts)
+    params: Params,
+    objectives: Objectives,
+    groups: Array,
+    windows: Array,
+) -> tuple[Array, Array]:
+    found: Mapping[str, Array] = frame.activations(params, windows)
+    wanted = sorted({name for term in objectives for name in term.reads})
+    activations = {name: found[name].astype(jnp.float32)[:, None] for name in wanted}
+    views = Views(activations, {}, windows[:, None], windows)
+    values = total_worth(objectives, views, groups, jnp.asarray(frame.zero, jnp.float32))
     if logits_layer is None:
-        return values, jnp.zeros((windows.shape[0], 0), jnp.float32)
-    return values, activations[logits_layer].reshape(windows.shape[0], -1)
-
-
-def _zoomed(
-    canvases: Float[jax.Array, "batch _ _ 3"], size: tuple[int, int]
-) -> Float[jax.Array, "batch _ _ 3"]:
-    return canvases if tuple(canvases.shape[1:3]) == size else spline_zoom(canvases, size)
+        return values, jnp.zeros((len(windows), 0), jnp.float32)
+    return values, found[logits_layer].reshape(len(windows), -1)

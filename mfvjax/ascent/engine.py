@@ -1,40 +1,34 @@
-"""The entry point: facets in batches that fit, each run through the schedule."""
+"""The entry point: facets in batches that fit, each run through the recipe."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.typing import ArrayLike
 
-from mfvjax.ascent.batch_run import BatchRun
+from mfvjax.ascent.batch_run import Batch, BatchRun
+from mfvjax.ascent.groups import Arrangement
 from mfvjax.ascent.inputs import (
     Target,
     checked_region,
     checked_starts,
     facet_keys,
+    find_softmax_layers,
     resolve_targets,
 )
 from mfvjax.ascent.log import Progress, ProgressFn
-from mfvjax.ascent.loop import init_state
 from mfvjax.ascent.memory import device_memory_bytes, fitting_batch_size
-from mfvjax.ascent.program import local_devices, program_for
+from mfvjax.ascent.program import local_devices
 from mfvjax.ascent.result import Visualization, warn_of_stopped
-from mfvjax.ascent.step import normalize_by_mean_absolute
-from mfvjax.objective import Objective, Readouts, stack_objectives
-from mfvjax.schedule import Schedule
-from mfvjax.types import Keys, PixelBox
+from mfvjax.objective import Objective
+from mfvjax.recipe import Recipe
+from mfvjax.types import PixelBox
 
 if TYPE_CHECKING:
     from mfvjax.network import Network
-
-# One object, so that runs with the default optimizer share their compiled programs.
-DEFAULT_OPTIMIZER = normalize_by_mean_absolute()
 
 
 def visualize(
@@ -42,38 +36,38 @@ def visualize(
     targets: Target | Sequence[Target],
     starts: ArrayLike,
     *,
-    schedule: Schedule,
+    recipe: Recipe,
     key: jax.Array | int,
     region: PixelBox | None = None,
-    optimizer: optax.GradientTransformation | None = None,
+    groups: Sequence[int] | np.ndarray | None = None,
     batch_size: int | None = None,
     memory_limit_bytes: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     snapshot_every: int | None = None,
     progress: ProgressFn | None = None,
 ) -> Visualization:
-    """Maximizes a batch of objectives by gradient ascent with TV and jitter: one image per start.
+    """Maximizes a batch of objectives as a recipe says: one image per start.
 
     Algorithm 1's last step, for all facets of one unit or of many units at once. Facet i draws its
-    crops from its own key only, so that its image does not depend on what else is in the batch, up
-    to the float error of batched convolutions. A term that reads exactly 0 because its ReLU is
-    closed is climbed from before the ReLU (`mfvjax.ascent.relu`).
+    random numbers from its own key only, so that its image does not depend on what else is in the
+    batch, up to the float error of batched convolutions; terms that look at facets together
+    (`mfvjax.objective.Diversity`) are the exception that they are meant to be. A unit that reads
+    exactly 0 because its ReLU is closed is climbed from before the ReLU (`mfvjax.ascent.relu`).
 
     Main arguments:
       network: what is visualized.
       targets: a unit (``"fc8:945"``), an `Objective`, or one of these per start image.
-      starts: ``(b, height, width, 3)`` or one image ``(height, width, 3)``, RGB in [0, 255]; of the
-        network's input size (of the region's, if there is one) or larger.
-      schedule: see `mfvjax.presets`; adapted to the network's input size.
+      starts: ``(b, height, width, channels)`` or one image, in the range of the network's domain
+        (RGB in [0, 255]); of the network's input size (of the region's, if there is one) or larger.
+      recipe: see `mfvjax.recipes`; adapted to the network's input size.
       key: a JAX key or an integer seed, of which facet i takes ``fold_in(key, i)``; or one key per
         facet, an array of b keys.
 
     Other arguments:
       region: box of the network's input inside which the image is made, the rest being the
         network's mean color: the receptive field of a convolutional unit, say.
-      optimizer: an optax transformation that turns a facet's gradient into a step of unit size,
-        scaled by the schedule's step size. Default: `normalize_by_mean_absolute`. Its state starts
-        anew with each phase and moves with the crops.
+      groups: one number per start image, equal for those that joint terms take together, such as
+        the facets of one unit; default: all of them.
       batch_size: facets per compiled call; default: as many as fit.
       memory_limit_bytes: per device; default: the device's own limit.
       devices: facets are split over them; default: all of this process.
@@ -98,27 +92,36 @@ def visualize(
     if region is not None:
         region = checked_region(region, network.input_size)
     window_size = network.input_size if region is None else region.size
-    canvases = checked_starts(starts, window_size)
+    canvases = checked_starts(starts, window_size, network.preprocessing.domain)
     objectives, labels = resolve_targets(network, targets, len(canvases))
+    keys = facet_keys(key, len(canvases))
+    rows = Arrangement.of(objectives, groups)
     run = BatchRun(
         network=network,
-        schedule=schedule.for_input(window_size),
+        recipe=recipe.for_input(window_size),
         region=region,
-        optimizer=DEFAULT_OPTIMIZER if optimizer is None else optimizer,
         devices=local_devices(devices),
         snapshot_every=snapshot_every,
+        together=rows.together,
+        softmax_layers=find_softmax_layers(network, objectives, recipe),
     )
-    readouts = stack_objectives(objectives, network.layers)
-    keys = facet_keys(key, len(canvases))
-
-    size = _choose_batch_size(run, canvases, readouts, keys, batch_size, memory_limit_bytes)
-    report = Progress(progress, len(canvases) * run.schedule.num_steps)
+    whole = Batch(
+        canvases[rows.indices],
+        [objectives[i] for i in rows.indices],
+        keys[rows.indices],
+        rows.groups,
+        rows.indices,
+    )
+    size = _choose_batch_size(run, whole, batch_size, memory_limit_bytes)
+    report = Progress(progress, len(canvases) * run.recipe.num_steps)
     parts = []
-    for indices in _batches(len(canvases), size):
-        take = functools.partial(_take, indices=indices)
-        part = run(canvases[indices], jax.tree.map(take, readouts), take(keys), report)
-        parts.append(_unpadded(part, labels, run.schedule, indices))
+    for chosen, count in rows.batches(size):
+        fields = run(_take(whole, chosen), report)
+        names = tuple(labels[i] for i in rows.indices[chosen])
+        made = Visualization(labels=names, recipe=run.recipe, **fields)
+        parts.append(made.take(np.flatnonzero(rows.is_real[chosen[:count]])))
     result = Visualization.concatenate(parts)
+    result = result.take(np.argsort(rows.indices[rows.is_real], kind="stable"))
     warn_of_stopped(result, [objective.name for objective in objectives])
     return result
 
@@ -127,7 +130,7 @@ def facets_that_fit(
     network: Network,
     objective: Objective,
     *,
-    schedule: Schedule,
+    recipe: Recipe,
     wanted: int,
     region: PixelBox | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -140,7 +143,7 @@ def facets_that_fit(
     Args:
       network: as `visualize`.
       objective: one like those that will be maximized.
-      schedule: as `visualize`.
+      recipe: as `visualize`.
       wanted: facets per device.
       region: as `visualize`.
       devices: as `visualize`.
@@ -151,63 +154,40 @@ def facets_that_fit(
     """
     chosen = local_devices(devices)
     window_size = network.input_size if region is None else region.size
-    run = BatchRun(
-        network, schedule.for_input(window_size), region, DEFAULT_OPTIMIZER, chosen, None
-    )
+    run = BatchRun(network, recipe.for_input(window_size), region, chosen)
     count = wanted * len(chosen)
-    starts = np.broadcast_to(np.float32(0), (count, *window_size, 3))
-    readouts = stack_objectives([objective], network.layers)
-    size = _choose_batch_size(run, starts, readouts, facet_keys(0, 1), None, memory_limit_bytes)
-    return size // len(chosen)
+    channels = network.preprocessing.domain.channels
+    starts = np.broadcast_to(np.float32(0), (count, *window_size, channels))
+    numbers = np.zeros(count, int)
+    batch = Batch(starts, [objective] * count, facet_keys(0, count), numbers, numbers)
+    return _choose_batch_size(run, batch, None, memory_limit_bytes) // len(chosen)
 
 
-def _take(leaf: jax.Array, *, indices: np.ndarray) -> jax.Array:
-    return leaf[indices]
-
-
-def _batches(count: int, size: int) -> Iterator[np.ndarray]:
-    """Indices of each batch; the last one repeats its last facet up to `size`."""
-    for first in range(0, count, size):
-        yield np.minimum(np.arange(first, first + size), count - 1)
-
-
-def _unpadded(
-    fields: dict[str, Any], labels: tuple[str, ...], schedule: Schedule, indices: np.ndarray
-) -> Visualization:
-    """The result of one batch without the repeated facets that filled it up."""
-    real = len(np.unique(indices))
-    cut = jax.tree.map(lambda array: array[:real], fields)
-    return Visualization(labels=tuple(labels[i] for i in indices[:real]), schedule=schedule, **cut)
+def _take(batch: Batch, rows: np.ndarray) -> Batch:
+    return Batch(
+        batch.starts[rows],
+        [batch.objectives[row] for row in rows],
+        batch.keys[rows],
+        batch.groups[rows],
+        batch.indices[rows],
+    )
 
 
 def _choose_batch_size(
-    run: BatchRun,
-    canvases: np.ndarray,
-    readouts: Readouts,
-    keys: Keys,
-    batch_size: int | None,
-    memory_limit_bytes: int | None,
+    run: BatchRun, whole: Batch, batch_size: int | None, memory_limit_bytes: int | None
 ) -> int:
     """The most facets, a multiple of the number of devices, whose largest program fits."""
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size={batch_size} must be at least 1")
-    sizes = run.schedule.canvas_sizes((canvases.shape[1], canvases.shape[2]))
-    largest = max(range(len(sizes)), key=lambda i: sizes[i])
-    spec = run.spec(run.schedule.phases[largest], sizes[largest])
+    largest = max(run.stages(whole.starts), key=lambda stage: stage.room)
 
     def bytes_needed(count: int) -> int:
-        def shape(leaf: Any) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct((count, *leaf.shape[1:]), leaf.dtype)
-
-        canvas = jax.ShapeDtypeStruct((count, *sizes[largest], 3), jnp.float32)
-        state = jax.eval_shape(functools.partial(init_state, run.optimizer), canvas)
-        params = jax.tree.map(jnp.asarray, run.network.params)
-        program = program_for(spec, state, params, jax.tree.map(shape, readouts), shape(keys))
-        return program.memory_bytes
+        rows = np.arange(count) % len(whole.starts)
+        return run.program(largest, _take(whole, rows)).memory_bytes
 
     return fitting_batch_size(
         bytes_needed,
-        wanted=min(batch_size or len(canvases), len(canvases)),
-        multiple=len(run.devices),
+        wanted=min(batch_size or len(whole.starts), len(whole.starts)),
+        multiple=len(run.devices) * run.together,
         limit=memory_limit_bytes or device_memory_bytes(run.devices),
     )

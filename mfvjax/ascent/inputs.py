@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array
+from jaxtyping import Array, Float32
 
-from mfvjax.objective import FacetTerm, Objective, Term, unit_objective
+from mfvjax.domain import Domain
+from mfvjax.objective import Objective, Reading, unit_objective
+from mfvjax.recipe import Recipe
 from mfvjax.types import Keys, PixelBox, Unit
 
 if TYPE_CHECKING:
@@ -31,22 +33,29 @@ def checked_region(region: PixelBox, input_size: tuple[int, int]) -> PixelBox:
     return region
 
 
-def checked_starts(starts: ArrayLike, window_size: tuple[int, int]) -> np.ndarray:
-    """Start images as float32 ``(b, height, width, 3)``."""
+def checked_starts(
+    starts: ArrayLike, window_size: tuple[int, int], domain: Domain
+) -> Float32[np.ndarray, "b h w c"]:
+    """Start images of a domain as float32 ``(b, height, width, channels)``; else ValueError."""
     images = np.asarray(starts, np.float32)
+    channels = domain.channels
     if images.ndim == 3:
         images = images[None]
-    if images.ndim != 4 or images.shape[-1] != 3 or not len(images):
+    if images.ndim != 4 or images.shape[-1] != channels or not len(images):
+        what = "RGB images" if domain.is_color else f"{domain.kind} images"
         raise ValueError(
-            f"starts must be one or more RGB images (b, height, width, 3), not {images.shape}"
+            f"starts must be one or more {what} (b, height, width, {channels}), not {images.shape}"
         )
     if images.shape[1] < window_size[0] or images.shape[2] < window_size[1]:
         raise ValueError(
             f"start images of {images.shape[1]}x{images.shape[2]} pixels are smaller than the "
             f"window of {window_size[0]}x{window_size[1]} that the ascent crops from them"
         )
-    if not np.isfinite(images).all() or images.min() < 0 or images.max() > 255:
-        raise ValueError("start images must hold finite grey levels in [0, 255]")
+    if not (images.min() >= domain.low and images.max() <= domain.high):  # true for NaN also
+        what = "grey levels" if (domain.low, domain.high) == (0, 255) else "values"
+        raise ValueError(
+            f"start images must hold finite {what} in [{domain.low:g}, {domain.high:g}]"
+        )
     return images
 
 
@@ -64,7 +73,7 @@ def resolve_targets(
     for target in targets:
         if isinstance(target, Objective):
             objectives.append(target)
-            labels.append(" + ".join(_label(term) for term in target.terms if term.weight))
+            labels.append(target.label)
         else:
             unit = network.resolve(target)
             objectives.append(unit_objective(unit))
@@ -72,13 +81,31 @@ def resolve_targets(
     return objectives, tuple(labels)
 
 
-def _label(term: Term | FacetTerm) -> str:
-    if isinstance(term, FacetTerm):
-        return f"{term.weight:g} * facet {term.own} in {term.layer}"
-    channels = term.channels if isinstance(term.channels, int | np.integer) else "direction"
-    where = term.where if isinstance(term.where, str) else f"{term.where[0]},{term.where[1]}"
-    weight = "" if term.weight == 1 else f"{term.weight:g} * "
-    return f"{weight}{term.layer}:{channels}@{where}"
+def find_softmax_layers(
+    network: Network, objectives: Sequence[Objective], recipe: Recipe
+) -> tuple[str, ...]:
+    """Layers of readings whose activations are probabilities: at least 0, with a sum of 1.
+
+    Looked at only where a phase climbs probabilities, of which no softmax is to be taken again.
+    """
+    if all(phase.target == "unit" for phase in recipe.phases):
+        return ()
+    readings = [t for o in objectives for t in o.terms if isinstance(t, Reading)]
+    layers = {term.layer for term in readings} & set(network.layers)
+    layers -= {network.logits_layer}
+    if not layers:
+        return ()
+    domain = network.preprocessing.domain
+    rng = np.random.default_rng(0)
+    shape = (2, *network.input_size, domain.channels)
+    images = rng.uniform(domain.low, domain.high, shape).astype(np.float32)
+    found = network.activations(images, sorted(layers))
+
+    def is_softmax(activation: Array) -> bool:
+        values = np.asarray(activation)
+        return bool(values.min() >= 0 and np.abs(values.sum(axis=-1) - 1).max() < 1e-3)
+
+    return tuple(name for name, activation in found.items() if is_softmax(activation))
 
 
 def facet_keys(key: Array | int, count: int) -> Keys:

@@ -1,13 +1,13 @@
-"""Fitting a batch to a compiled program: canvases into its room, facets onto a processor's cores.
+"""Facets onto a processor's cores: lanes of a batch that run side by side.
 
-A program is compiled for one canvas size, the largest of a schedule, and serves the smaller ones
-in its upper left corner. On a processor half of a step, the TV denoising, is sequential within an
-image and runs on one core: so the batch is split into lanes, one per core, which run side by side.
+On a processor half of a step, the TV denoising, is sequential within an image and runs on one core:
+so the batch is split into lanes, one per core.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,20 +19,26 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mfvjax.ascent.loop import State
+from mfvjax.ascent.step import Facets
 
-Size: TypeAlias = tuple[int, int]
-Batch: TypeAlias = tuple[State, Any, Any]
-"""State, readouts and keys: every leaf has the facets as its first axis."""
+Batch: TypeAlias = tuple[State, Facets]
+"""Every leaf has the facets as its first axis."""
 
 
-def num_lanes(devices: Sequence[jax.Device], num_facets: int) -> int:
+def num_lanes(devices: Sequence[jax.Device], num_facets: int, together: int = 1) -> int:
     """Lanes for so many facets: one per core, of two facets or more; one where devices are many.
 
     Each lane reads all weights of the network once per step, hence not fewer than two facets.
+
+    Args:
+      devices: that share the batch.
+      num_facets: in it.
+      together: facets that must be in one lane, counted from the first.
     """
     if len(devices) > 1 or devices[0].platform != "cpu":
         return 1
-    return max(1, min(_num_cores(), (num_facets + 1) // 2))
+    least = together if together > 1 else 2
+    return max(1, min(_num_cores(), math.ceil(num_facets / least)))
 
 
 def _num_cores() -> int:
@@ -41,28 +47,24 @@ def _num_cores() -> int:
     return os.cpu_count() or 1
 
 
-def abstract_lane(batch: Batch, *, lanes: int, room: Size) -> Batch:
+def abstract_lane(batch: Batch, *, lanes: int, together: int = 1) -> Batch:
     """Shapes and types of one lane's part of `batch`, which may itself be shapes only."""
-    return jax.eval_shape(functools.partial(_split, lanes=lanes, room=room), batch)[0]
+    return jax.eval_shape(functools.partial(_split, lanes=lanes, together=together), batch)[0]
 
 
-def split(batch: Batch, *, lanes: int, room: Size) -> tuple[Batch, ...]:
-    """The batch in so many parts of equal size, canvases grown to `room`.
+def split(batch: Batch, *, lanes: int, together: int = 1) -> tuple[Batch, ...]:
+    """The batch in so many parts of equal size, which cut no `together` facets apart.
 
-    The last part repeats its last facet where the batch does not divide.
+    The last part repeats its last facets where the batch does not divide.
     """
-    if lanes == 1 and batch[0].canvases.shape[1:3] == room:
-        return (batch,)
-    return _split_compiled(batch, lanes=lanes, room=room)
+    return (batch,) if lanes == 1 else _split_compiled(batch, lanes=lanes, together=together)
 
 
 def join(
-    parts: Sequence[tuple[State, Array]], *, num_facets: int, size: Size
-) -> tuple[State, Float[Array, "steps batch"]]:
-    """States and traces of all lanes together, without repeated facets and spare canvas."""
-    if len(parts) == 1 and parts[0][0].canvases.shape[1:3] == size:
-        return parts[0]
-    return _join_compiled(tuple(parts), num_facets=num_facets, size=size)
+    parts: Sequence[tuple[State, Array]], *, num_facets: int
+) -> tuple[State, Float[Array, "steps facets"]]:
+    """States and traces of all lanes together, without repeated facets."""
+    return parts[0] if len(parts) == 1 else _join_compiled(tuple(parts), num_facets=num_facets)
 
 
 def side_by_side(run: Callable[..., Any], parts: Sequence[tuple]) -> list[Any]:
@@ -77,40 +79,23 @@ def side_by_side(run: Callable[..., Any], parts: Sequence[tuple]) -> list[Any]:
         return list(threads.map(finished, parts))
 
 
-def _split(batch: Batch, *, lanes: int, room: Size) -> tuple[Batch, ...]:
-    state = _resized(batch[0], room)
+def _split(batch: Batch, *, lanes: int, together: int) -> tuple[Batch, ...]:
     if lanes == 1:  # and facets may lie on many devices, where they shall stay
-        return ((state, *batch[1:]),)
-    count = len(state.status)
-    rows = np.minimum(np.arange(-(-count // lanes) * lanes), count - 1).reshape(lanes, -1)
-    return tuple(
-        jax.tree.map(lambda leaf, mine=mine: leaf[mine], (state, *batch[1:])) for mine in rows
-    )
+        return (batch,)
+    count = len(batch[0].status)
+    blocks = math.ceil(count / together / lanes)  # in each lane
+    rows = np.arange(lanes * blocks * together)
+    rows = np.where(rows < count, rows, count - together + rows % together).reshape(lanes, -1)
+    return tuple(jax.tree.map(lambda leaf, mine=mine: leaf[mine], batch) for mine in rows)
 
 
 def _join(
-    parts: tuple[tuple[State, Array], ...], *, num_facets: int, size: Size
-) -> tuple[State, Array]:
+    parts: tuple[tuple[State, Array], ...], *, num_facets: int
+) -> tuple[State, Float[Array, "steps facets"]]:
     states, traces = zip(*parts, strict=True)
     state = jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:num_facets], *states)
-    return _resized(state, size), jnp.concatenate(traces, axis=1)[:, :num_facets]
+    return state, jnp.concatenate(traces, axis=1)[:, :num_facets]
 
 
-_split_compiled = jax.jit(_split, static_argnames=("lanes", "room"))
-_join_compiled = jax.jit(_join, static_argnames=("num_facets", "size"))
-
-
-def _resized(state: State, size: Size) -> State:
-    """Canvases, and optimizer state in their shape, grown with zeros or cut to `size`."""
-    shape = state.canvases.shape
-    if shape[1:3] == size:
-        return state
-
-    def resized(leaf: Array) -> Array:
-        if leaf.shape != shape:
-            return leaf
-        cut = leaf[:, : size[0], : size[1]]
-        spare = [(0, wanted - had) for wanted, had in zip(size, cut.shape[1:3], strict=True)]
-        return jnp.pad(cut, [(0, 0), *spare, (0, 0)])
-
-    return jax.tree.map(resized, state)
+_split_compiled = jax.jit(_split, static_argnames=("lanes", "together"))
+_join_compiled = jax.jit(_join, static_argnames=("num_facets",))

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from mfvjax.ascent.loop import MAX_CHUNK, State
-from mfvjax.schedule import Phase
+from mfvjax.ascent.loop import State
+from mfvjax.ascent.plan import MAX_CHUNK
+from mfvjax.recipe import Phase
 
 ProgressFn: TypeAlias = Callable[[int, int], None]
 
@@ -41,14 +42,16 @@ class Log:
         wanted = round(_CHUNK_SECONDS * count / max(seconds, 1e-6))
         self._chunk = int(np.clip(wanted, 1, min(MAX_CHUNK, 4 * self._chunk)))
 
-    def record(self, trace: np.ndarray, state: State) -> None:
-        """Takes the activations ``(steps, facets)`` and the state after a chunk."""
+    def record(
+        self, trace: np.ndarray, state: State, canvases: Callable[[State], np.ndarray]
+    ) -> None:
+        """Takes the objectives ``(steps, facets)`` and the state after a chunk."""
         self._trace[:, self.steps_taken : self.steps_taken + len(trace)] = trace.T
         self._state = state
         self.steps_taken += len(trace)
         every = self._snapshot_every
         if every is not None and self.steps_taken % every == 0:
-            self._snapshots[self.steps_taken] = np.asarray(state.canvases)
+            self._snapshots[self.steps_taken] = canvases(state)
 
     def fields(self) -> dict[str, Any]:
         """Fields of a `Visualization`."""

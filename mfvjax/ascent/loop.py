@@ -1,177 +1,151 @@
-"""Many steps of a batch of facets on one canvas size: crop, step, write back, again."""
+"""Many steps of a batch of facets on one canvas: cut the window, step, write it back, again."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Int8, Int32
 
-from mfvjax.ascent.step import RUNNING, ReadFn, StepOptions, ascend
-from mfvjax.objective import Readouts
-from mfvjax.priors.jitter import crop, margin_mask, offset_within, paste
-from mfvjax.schedule import Phase
-from mfvjax.types import Images, Key, Keys, Params
-
-# Steps that one call can take at most: the length of the arrays that carry a chunk's step values.
-MAX_CHUNK = 64
-
-
-class StepValues(NamedTuple):
-    """Schedule values of `MAX_CHUNK` steps; entries past the chunk's end are not used."""
-
-    step_size: ArrayLike
-    fidelity: ArrayLike
-    offset_std: ArrayLike
-    uniform: ArrayLike
-    margin_px: ArrayLike
-
-    @classmethod
-    def of(cls, phase: Phase, first: int, count: int) -> StepValues:
-        """Values of steps `first` to ``first + count`` of `phase`."""
-
-        def chunk(values: np.ndarray, dtype: type) -> np.ndarray:
-            padded: np.ndarray = np.zeros(MAX_CHUNK, dtype)
-            padded[:count] = values[first : first + count]
-            return padded
-
-        n = phase.num_steps
-        return cls(
-            chunk(phase.step_size.values(n), np.float32),
-            chunk(phase.fidelity.values(n), np.float32),
-            chunk(np.full(n, phase.offset_std), np.float32),
-            chunk(np.full(n, phase.jitter == "uniform"), np.bool_),
-            chunk(np.full(n, phase.margin_px), np.int32),
-        )
+from mfvjax.ascent.plan import MAX_CHUNK
+from mfvjax.ascent.step import RUNNING, Facets, Now, Step, select
+from mfvjax.priors.jitter import crop, paste
+from mfvjax.recipe import Parts
+from mfvjax.types import Params
 
 
 class State(NamedTuple):
     """What a facet carries from step to step; every leaf has the facets as its first axis.
 
     Attributes:
-      canvases: the images.
+      numbers: what the parametrization makes of the canvas.
       opt_state: of the optimizer, one per facet.
       status: `RUNNING`, or why the facet stopped.
       stopped_at: the step at which it stopped, -1 before that.
     """
 
-    canvases: Images
+    numbers: Any
     opt_state: Any
-    status: Int8[Array, " batch"]
-    stopped_at: Int32[Array, " batch"]
+    status: Int8[Array, " facets"]
+    stopped_at: Int32[Array, " facets"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Loop:
-    """What shapes the compiled loop, besides its arguments."""
-
-    read: ReadFn
-    optimizer: optax.GradientTransformation
-    options: StepOptions
-
-
-def init_state(optimizer: optax.GradientTransformation, canvases: Images) -> State:
-    """State at the start of a run."""
-    status = jnp.full(canvases.shape[:1], RUNNING, jnp.int8)
-    stopped_at = jnp.full(canvases.shape[:1], -1, jnp.int32)
-    return State(canvases, jax.vmap(optimizer.init)(canvases), status, stopped_at)
-
-
-def next_phase(optimizer: optax.GradientTransformation, state: State, canvases: Images) -> State:
-    """State at the start of a later phase: stopped facets stay so, the optimizer begins anew."""
-    return state._replace(canvases=canvases, opt_state=jax.vmap(optimizer.init)(canvases))
+def start_status(count: int) -> tuple[Int8[Array, " facets"], Int32[Array, " facets"]]:
+    """Of facets that have not stopped."""
+    return jnp.full(count, RUNNING, jnp.int8), jnp.full(count, -1, jnp.int32)
 
 
 def run_chunk(
-    loop: Loop,
+    step: Step,
     state: State,
     params: Params,
-    readouts: Readouts,
-    keys: Keys,
-    values: StepValues,
+    facets: Facets,
+    rows: Float[Array, "chunk numbers"],
+    constants: tuple[Array, ...],
     first_step: Int[Array, ""],
     count: Int[Array, ""],
     canvas_size: Int[Array, 2],
-) -> tuple[State, Float[Array, "steps batch"]]:
-    """Takes `count` steps; step i of a whole run draws its crop from ``fold_in(key, i)``.
+) -> tuple[State, Float[Array, "chunk facets"]]:
+    """Takes `count` steps; step i of a whole run draws from ``fold_in(key, i)``.
 
     Crops come from the first ``canvas_size`` rows and columns of the canvases; what lies beyond is
     neither read nor written.
     """
-    free = canvas_size - jnp.asarray(loop.options.window_size, jnp.int32)
 
     def body(i: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
         state, trace = carry
-        now = jax.tree.map(lambda v: v[i], values)
-        draw = functools.partial(_draw_offset, now=now, free=free)
-        offsets = jax.vmap(draw)(jax.vmap(lambda k: jax.random.fold_in(k, first_step + i))(keys))
-        new, activations = _step(loop, state, params, readouts, offsets, now)
+        keys = jax.vmap(lambda key: jax.random.fold_in(key, first_step + i))(facets.keys)
+        now = Now(rows[i], constants, keys)
+        new, values = _take_step(step, state, params, facets, now, canvas_size)
         newly = (new.status != RUNNING) & (state.status == RUNNING)
         stopped_at = jnp.where(newly, first_step + i, state.stopped_at)
-        state = new._replace(stopped_at=stopped_at)
-        return state, trace.at[i].set(activations)
+        return new._replace(stopped_at=stopped_at), trace.at[i].set(values)
 
-    trace = jnp.full((MAX_CHUNK, state.canvases.shape[0]), jnp.nan, jnp.float32)
+    trace = jnp.full((MAX_CHUNK, len(state.status)), jnp.nan, jnp.float32)
     return jax.lax.fori_loop(0, count, body, (state, trace))
 
 
-def _draw_offset(key: Key, *, now: StepValues, free: Int[Array, 2]) -> Int[Array, 2]:
-    uniform = offset_within(key, free, jitter="uniform")
-    return jnp.where(now.uniform, uniform, offset_within(key, free, offset_std=now.offset_std))
-
-
-def _step(
-    loop: Loop,
+def _take_step(
+    step: Step,
     state: State,
     params: Params,
-    readouts: Readouts,
-    offsets: Int[Array, "batch 2"],
-    now: StepValues,
-) -> tuple[State, Float[Array, " batch"]]:
-    size = loop.options.window_size
-    canvas_shape = state.canvases.shape
-
-    def cut(leaf: Array) -> Array:
-        # Optimizer state that mirrors the canvas moves with the crop; counters do not.
-        return jax.vmap(lambda c, o: crop(c, o, size))(leaf, offsets) if _is_canvas(leaf) else leaf
-
-    def write(leaf: Array, new: Array) -> Array:
-        return jax.vmap(paste)(leaf, new, offsets) if _is_canvas(leaf) else new
-
-    def _is_canvas(leaf: Array) -> bool:
-        return leaf.shape == canvas_shape
-
-    result = ascend(
-        loop.read,
-        params,
-        readouts,
-        cut(state.canvases),
-        jax.tree.map(cut, state.opt_state),
-        options=loop.options,
-        optimizer=loop.optimizer,
-        step_size=now.step_size,
-        fidelity=now.fidelity,
-        mask=margin_mask(size, now.margin_px),
-    )
+    facets: Facets,
+    now: Now,
+    canvas_size: Int[Array, 2],
+) -> tuple[State, Float[Array, " facets"]]:
+    window = _Window.draw(step, facets, now, canvas_size)
+    mirrors = _mirrors(step, facets, now, state.opt_state)
+    opt_state = jax.tree.map(window.cut_if, mirrors, state.opt_state)
+    result = step(params, facets, now, jax.tree.map(window.cut, state.numbers), opt_state)
     # A facet that stopped stays as it was before the step that stopped it, for good.
     status = jnp.where(state.status == RUNNING, result.status, state.status)
-    running = status == RUNNING
+    is_running = status == RUNNING
 
     def keep(old: Array, new: Array) -> Array:
-        return jnp.where(running.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+        return select(is_running, new, old)
 
-    canvases = write(state.canvases, result.windows)
-    opt_state = jax.tree.map(write, state.opt_state, result.opt_state)
-    state = State(
-        keep(state.canvases, canvases),
+    numbers = jax.tree.map(window.write, state.numbers, result.numbers)
+    opt_state = jax.tree.map(window.write_if, mirrors, state.opt_state, result.opt_state)
+    new = State(
+        jax.tree.map(keep, state.numbers, numbers),
         jax.tree.map(keep, state.opt_state, opt_state),
         status,
         state.stopped_at,
     )
-    return state, result.activations.astype(jnp.float32)
+    return new, result.values.astype(jnp.float32)
+
+
+class _Window(NamedTuple):
+    """Where each facet's window lies; ``None`` where the whole canvas moves."""
+
+    offsets: Int[Array, "facets 2"] | None
+    size: tuple[int, int]
+
+    @classmethod
+    def draw(cls, step: Step, facets: Facets, now: Now, canvas_size: Int[Array, 2]) -> _Window:
+        if not step.plan.crops:
+            return cls(None, step.moving_size)
+        free = canvas_size - jnp.asarray(step.moving_size, jnp.int32)
+
+        def place(parts: Parts, key: Array) -> Array:
+            return parts.views[0].offset(key, free)
+
+        return cls(step.each(place, facets.own, now), step.moving_size)
+
+    def cut(self, leaf: Array) -> Array:
+        if self.offsets is None:
+            return leaf
+        return jax.vmap(lambda canvas, offset: crop(canvas, offset, self.size))(leaf, self.offsets)
+
+    def write(self, leaf: Array, new: Array) -> Array:
+        return new if self.offsets is None else jax.vmap(paste)(leaf, new, self.offsets)
+
+    def cut_if(self, mirrors: bool, leaf: Array) -> Array:
+        return self.cut(leaf) if mirrors else leaf
+
+    def write_if(self, mirrors: bool, leaf: Array, new: Array) -> Array:
+        return self.write(leaf, new) if mirrors else new
+
+
+def _mirrors(step: Step, facets: Facets, now: Now, opt_state: Any) -> Any:
+    """For each leaf of the optimizer's state, whether it mirrors the numbers, as a momentum does.
+
+    Such leaves move with the window; counters do not.
+    """
+    if not step.plan.crops:
+        return jax.tree.map(lambda _: False, opt_state)
+    parts = step.plan.parts(now.row, now.constants, [array[0] for array in facets.own])
+    try:
+        return optax.tree_utils.tree_map_params(
+            parts.transformation().init,
+            lambda _: True,
+            opt_state,
+            transform_non_params=lambda _: False,
+        )
+    except Exception as error:
+        raise ValueError(
+            "optax cannot tell which parts of this optimizer's state mirror the image, so that "
+            f"they could move with a crop ({error}); use a view that does not crop"
+        ) from error

@@ -1,7 +1,7 @@
 """The compiled program: a loop of steps, split over devices or a processor's cores, compiled once.
 
-Everything that a schedule, a unit or a key can change enters as an argument. A program is compiled
-once per batch size, largest canvas size and `StepOptions`, and kept.
+Everything that a recipe's numbers, a unit or a key can change enters as an argument. A program is
+compiled once per batch size, canvas size and structure of the recipe's parts, and kept.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from mfvjax.ascent.lanes import Batch, Size, abstract_lane, join, num_lanes, side_by_side, split
-from mfvjax.ascent.loop import MAX_CHUNK, Loop, State, StepValues, run_chunk
-from mfvjax.objective import Readouts
-from mfvjax.types import Keys, Params
+from mfvjax.ascent.lanes import Batch, abstract_lane, join, num_lanes, side_by_side, split
+from mfvjax.ascent.loop import State, run_chunk
+from mfvjax.ascent.plan import MAX_CHUNK
+from mfvjax.ascent.step import Facets, Step
+from mfvjax.contracts import Size
+from mfvjax.types import Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +29,14 @@ class ProgramSpec:
     """What a compiled program depends on, besides the shapes of its arguments.
 
     Attributes:
-      room: ``(height, width)`` of the largest canvas it can take; by default that of its arguments.
+      step: that is repeated.
+      devices: that share the batch.
+      together: facets that must be on one device, in one lane; counted from the first.
     """
 
-    loop: Loop
+    step: Step
     devices: tuple[jax.Device, ...]
-    room: Size | None = None
+    together: int = 1
 
     @functools.cached_property
     def mesh(self) -> Mesh:
@@ -42,6 +46,37 @@ class ProgramSpec:
     def sharding(self, *, by_facet: bool) -> NamedSharding:
         """Split over devices along the first axis, or a copy on each."""
         return NamedSharding(self.mesh, PartitionSpec("facets") if by_facet else PartitionSpec())
+
+    @property
+    def mapped(self) -> Any:
+        """`run_chunk` over the devices: each takes the steps of its own facets."""
+        by_facet, everywhere = PartitionSpec("facets"), PartitionSpec()
+        return jax.shard_map(
+            functools.partial(run_chunk, self.step),
+            mesh=self.mesh,
+            in_specs=(by_facet, everywhere, by_facet, *[everywhere] * 5),
+            out_specs=(by_facet, PartitionSpec(None, "facets")),
+            check_vma=False,  # each device loops as long as its own facets need
+        )
+
+    def arguments(self, state: Any, params: Params, facets: Any, constants: Any) -> tuple[Any, ...]:
+        """Shapes and types that `mapped` takes, from arrays or shapes of one lane."""
+        split, copied = self.sharding(by_facet=True), self.sharding(by_facet=False)
+        numbers = 1 + self.step.plan.kinds.count("step")
+        scalar = jax.ShapeDtypeStruct((), np.int32)
+        steps = (
+            jax.ShapeDtypeStruct((MAX_CHUNK, numbers), np.float32),
+            constants,
+            scalar,
+            scalar,
+            jax.ShapeDtypeStruct((2,), np.int32),
+        )
+        return (
+            _abstract(state, split),
+            _abstract(params, copied),
+            _abstract(facets, split),
+            *_abstract(steps, copied),
+        )
 
 
 def _abstract(tree: Any, sharding: NamedSharding) -> Any:
@@ -54,65 +89,53 @@ class Program:
     """`run_chunk`, compiled for the shapes of the arguments it is made with."""
 
     def __init__(
-        self, spec: ProgramSpec, state: Any, params: Params, readouts: Readouts, keys: Any
+        self, spec: ProgramSpec, state: Any, params: Params, facets: Any, constants: Any
     ) -> None:
-        """Compiles; `state`, `readouts` and `keys` may be shapes only (`jax.eval_shape`)."""
+        """Compiles; `state` and `facets` may be shapes only (`jax.eval_shape`)."""
         self.spec = spec
-        self.num_lanes = num_lanes(spec.devices, len(state.status))
-        self._room = spec.room or state.canvases.shape[1:3]
-        state, readouts, keys = abstract_lane(
-            (state, readouts, keys), lanes=self.num_lanes, room=self._room
-        )
+        self.num_lanes = num_lanes(spec.devices, len(state.status), spec.together)
+        lane = abstract_lane((state, facets), lanes=self.num_lanes, together=spec.together)
         self._param_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
-        by_facet, everywhere = PartitionSpec("facets"), PartitionSpec()
-        mapped = jax.shard_map(
-            functools.partial(run_chunk, spec.loop),
-            mesh=spec.mesh,
-            in_specs=(by_facet, everywhere, by_facet, by_facet, *[everywhere] * 4),
-            out_specs=(by_facet, PartitionSpec(None, "facets")),
-            check_vma=False,  # each device loops as long as its own facets need
-        )
-        facets, copied = spec.sharding(by_facet=True), spec.sharding(by_facet=False)
-        scalar = jax.ShapeDtypeStruct((), np.int32)
-        lowered = jax.jit(mapped, donate_argnums=0).lower(
-            _abstract(state, facets),
-            _abstract(params, copied),
-            _abstract(readouts, facets),
-            _abstract(keys, facets),
-            _abstract(_EMPTY_VALUES, copied),
-            _abstract(scalar, copied),
-            _abstract(scalar, copied),
-            _abstract(jax.ShapeDtypeStruct((2,), np.int32), copied),
-        )
+        arguments = spec.arguments(lane[0], params, lane[1], constants)
+        lowered = jax.jit(spec.mapped, donate_argnums=0).lower(*arguments)
         self._compiled = compiled(lowered, _COMPILER_OPTIONS.get(spec.devices[0].platform))
 
     def __call__(
         self,
         state: State,
         params: Params,
-        readouts: Readouts,
-        keys: Keys,
-        values: StepValues,
+        facets: Facets,
+        rows: Float[np.ndarray, "chunk numbers"],
+        constants: tuple[Array, ...],
         first_step: int,
         count: int,
-    ) -> tuple[State, Float[Array, "steps batch"]]:
+        canvas_size: Size,
+    ) -> tuple[State, Float[Array, "chunk facets"]]:
         """Takes `count` steps; `state` is donated. Trace row i is step i, NaN past `count`.
 
-        The canvases of `state` may be smaller than the program's room.
+        Args:
+          state: at the step.
+          params: of the network.
+          facets: as the program was made for.
+          rows: numbers of the steps, from `PhaseValues.chunk`.
+          constants: arrays of the recipe.
+          first_step: of the whole run.
+          count: at most `MAX_CHUNK`.
+          canvas_size: ``(height, width)``; canvases may have room for more.
         """
-        size = (state.canvases.shape[1], state.canvases.shape[2])
         num_facets = len(state.status)
-        steps = (values, np.int32(first_step), np.int32(count), np.asarray(size, np.int32))
+        size = np.asarray(canvas_size, np.int32)
+        steps = (rows, constants, np.int32(first_step), np.int32(count), size)
         steps = jax.device_put(steps, self.spec.sharding(by_facet=False))
-        facets = self.spec.sharding(by_facet=True)
+        sharding = self.spec.sharding(by_facet=True)
 
         def run(*part: Any) -> tuple[State, Array]:
-            state, readouts, keys = jax.device_put(part, facets)
-            return self._compiled(state, params, readouts, keys, *steps)
+            state, facets = jax.device_put(part, sharding)
+            return self._compiled(state, params, facets, *steps)
 
-        batch: Batch = (state, readouts, keys)
-        parts = split(batch, lanes=self.num_lanes, room=self._room)
-        return join(side_by_side(run, parts), num_facets=num_facets, size=size)
+        batch: Batch = (state, facets)
+        parts = split(batch, lanes=self.num_lanes, together=self.spec.together)
+        return join(side_by_side(run, parts), num_facets=num_facets)
 
     @property
     def memory_bytes(self) -> int:
@@ -139,11 +162,6 @@ def compiled(lowered: Any, options: dict[str, str | bool] | None) -> Any:
     return lowered.compile()
 
 
-_EMPTY_VALUES = StepValues(
-    *(np.zeros(MAX_CHUNK, t) for t in (np.float32, np.float32, np.float32, np.bool_, np.int32))
-)
-
-
 def _total_bytes(analysis: Any) -> int:
     if analysis is None:  # a backend without the analysis: nothing to go by
         return 0
@@ -165,16 +183,15 @@ def _signature(tree: Any) -> Any:
 
 
 def program_for(
-    spec: ProgramSpec, state: Any, params: Params, readouts: Readouts, keys: Any
+    spec: ProgramSpec, state: Any, params: Params, facets: Any, constants: Any
 ) -> Program:
     """The program for arguments of these shapes, compiled at most once while it is kept."""
-    room = spec.room or state.canvases.shape[1:3]
-    lane = abstract_lane((state, readouts, keys), lanes=1, room=room)
-    identity = (spec, *(_signature(tree) for tree in (lane, params)))
+    trees = (state, facets, params, constants)
+    identity = (spec, *(_signature(tree) for tree in trees))
     if identity not in _PROGRAMS:
         if len(_PROGRAMS) >= _MAX_PROGRAMS:
             _PROGRAMS.pop(next(iter(_PROGRAMS)))
-        _PROGRAMS[identity] = Program(spec, state, params, readouts, keys)
+        _PROGRAMS[identity] = Program(spec, state, params, facets, constants)
     return _PROGRAMS[identity]
 
 

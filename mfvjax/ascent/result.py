@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int, Int32
 
 from mfvjax.ascent.step import NOT_FINITE, VANISHED
-from mfvjax.schedule import Schedule
+from mfvjax.recipe import Recipe
 
 _REASONS = {
     NOT_FINITE: "its activation or gradient is not finite",
@@ -21,7 +21,7 @@ _ADVICE = {
     NOT_FINITE: "try float32 precision, or another start image",
     VANISHED: (
         "try another start image, the unit before its pooling or softmax, "
-        "or a schedule without target='probability'"
+        "or a recipe without target='probability'"
     ),
 }
 
@@ -37,13 +37,14 @@ class Visualization:
     Shapes: b facets, S steps in all, P phases.
 
     Attributes:
-      images: the final canvases, ``(b, height, width, 3)``, RGB grey levels in [0, 255]. Canvases
-        that a schedule enlarged are larger than the network's input.
+      images: the final canvases, ``(b, height, width, channels)``, in the range of the network's
+        domain (RGB in [0, 255]). Canvases
+        that a recipe enlarged are larger than the network's input.
       labels: what each facet maximized, such as ``"fc8:945"``.
-      schedule: as run, adapted to the input size.
+      recipe: as run, adapted to the input size.
       activations: ``(b, S)``, the objective on each step's crop before the step; NaN after a facet
         was not finite.
-      phase_images: the canvas at the end of each phase, P arrays ``(b, h, w, 3)``.
+      phase_images: the canvas at the end of each phase, P arrays ``(b, h, w, channels)``.
       final_activations: ``(b,)``, the objective read on the center crop of the final image, its
         activation even where a phase climbed its probability.
       top_classes: ``(b, 5)``, indices of the highest class scores on that crop, best first; fewer
@@ -54,29 +55,29 @@ class Visualization:
       snapshots: with ``snapshot_every``: step number -> canvases after so many steps.
     """
 
-    images: Float32[np.ndarray, "b h w 3"]
+    images: Float32[np.ndarray, "b h w c"]
     labels: tuple[str, ...]
-    schedule: Schedule
+    recipe: Recipe
     activations: Float32[np.ndarray, "b steps"]
-    phase_images: tuple[Float32[np.ndarray, "b _ _ 3"], ...]
+    phase_images: tuple[Float32[np.ndarray, "b _ _ c"], ...]
     final_activations: Float32[np.ndarray, " b"]
     top_classes: Int32[np.ndarray, "b classes"]
     top_scores: Float32[np.ndarray, "b classes"]
     stopped_at: Int32[np.ndarray, " b"]
     status: Int[np.ndarray, " b"]
-    snapshots: dict[int, Float32[np.ndarray, "b _ _ 3"]]
+    snapshots: dict[int, Float32[np.ndarray, "b _ _ c"]]
 
     @property
     def phase_ends(self) -> tuple[int, ...]:
         """Number of steps taken when each phase ended."""
-        return tuple(int(n) for n in np.cumsum([p.num_steps for p in self.schedule.phases]))
+        return tuple(int(n) for n in np.cumsum([p.num_steps for p in self.recipe.phases]))
 
-    def take(self, rows: slice) -> Visualization:
-        """Some of the facets, in order."""
+    def take(self, rows: slice | np.ndarray) -> Visualization:
+        """Some of the facets, in the order of `rows`: a slice, or indices."""
         arrays = ("images", "activations", "final_activations", "top_classes", "top_scores")
         return dataclasses.replace(
             self,
-            labels=self.labels[rows],
+            labels=tuple(np.asarray(self.labels, object)[rows]),
             phase_images=tuple(images[rows] for images in self.phase_images),
             snapshots={step: images[rows] for step, images in self.snapshots.items()},
             **{name: getattr(self, name)[rows] for name in (*arrays, "stopped_at", "status")},
@@ -84,7 +85,7 @@ class Visualization:
 
     @classmethod
     def concatenate(cls, parts: list[Visualization]) -> Visualization:
-        """Facets of several runs of the same schedule, in order."""
+        """Facets of several runs of the same recipe, in order."""
         first = parts[0]
 
         def joined(name: str) -> Any:
@@ -93,7 +94,7 @@ class Visualization:
         return cls(
             images=joined("images"),
             labels=tuple(label for part in parts for label in part.labels),
-            schedule=first.schedule,
+            recipe=first.recipe,
             activations=joined("activations"),
             phase_images=tuple(
                 np.concatenate(images)
@@ -127,7 +128,7 @@ def warn_of_stopped(result: Visualization, names: Sequence[str]) -> None:
         told.add(name)
         code = int(result.status[i])
         warnings.warn(
-            f"{name} stopped at step {result.stopped_at[i]} of {result.schedule.num_steps}: "
+            f"{name} stopped at step {result.stopped_at[i]} of {result.recipe.num_steps}: "
             f"{_REASONS[code]}; {_ADVICE[code]}",
             FacetStoppedWarning,
             stacklevel=3,

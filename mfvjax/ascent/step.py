@@ -1,193 +1,237 @@
-"""One iteration of activation maximization on a batch of windows: gradient step, TV denoising.
+"""One iteration of a batch of facets: what is seen, what it is worth, the step, the projections.
 
-Method: Nguyen et al. 2016, sections 2 and S2.3; arithmetic of the release's ``make_step``.
+With the paper's parts it is the release's ``make_step``: Nguyen et al. 2016, sections 2 and S2.3.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
-from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int8
+from jaxtyping import Array, Float, Int, Int8
 
+from mfvjax.ascent.plan import StepPlan
 from mfvjax.ascent.relu import read_with_relu_inputs
-from mfvjax.objective import Readouts, read_objectives
-from mfvjax.preprocess import Preprocessing
-from mfvjax.priors.tv import denoise_tv
-from mfvjax.types import ForwardFn, Images, Params, PixelBox
-
-ReadFn: TypeAlias = Callable[[Params, Array], Mapping[str, Array]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Reader:
-    """A network as the ascent sees it: ``(params, images) -> {layer: activation}``.
-
-    A value: two networks of one architecture and preprocessing share their compiled programs.
-    """
-
-    forward: ForwardFn
-    preprocessing: Preprocessing
-
-    def __call__(self, params: Params, images: Array) -> Mapping[str, Array]:
-        """Activations of RGB images in [0, 255]."""
-        return self.forward(params, self.preprocessing.to_net_input(images))
-
+from mfvjax.ascent.scene import Frame
+from mfvjax.ascent.worth import Views, total_worth, worth_of_views
+from mfvjax.contracts import Scene, StepInfo
+from mfvjax.objective import Objectives, opened_layers
+from mfvjax.recipe import Parts
+from mfvjax.types import Keys, Params
 
 # Why a facet stopped moving; 0 while it moves.
 RUNNING, NOT_FINITE, VANISHED = 0, 1, 2
 
 
-@dataclasses.dataclass(frozen=True)
-class StepOptions:
-    """What shapes the compiled step; see `mfvjax.schedule.Phase` for the meaning.
+class Facets(NamedTuple):
+    """What belongs to each facet; every leaf has the facets as its first axis.
 
     Attributes:
-      region: the box of the network's input that the window fills, the rest being `fill`; ``None``
-        where the window is the whole input.
-      fill: RGB grey levels around the region.
+      objectives: from `stack_objectives`.
+      keys: of randomness.
+      groups: ``(facets,)``, equal for facets that joint terms take together.
+      own: arrays of the recipe's parts that each facet has its own of.
     """
 
-    input_size: tuple[int, int]
-    target: str = "unit"
-    tv_rule: str = "isotropic"
-    tv_order: str = "red-black"
-    num_sweeps: int = 100
-    tv_tolerance: float | None = None
-    region: PixelBox | None = None
-    fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    objectives: Objectives
+    keys: Keys
+    groups: Int[Array, " facets"]
+    own: tuple[Array, ...] = ()
 
-    @property
-    def window_size(self) -> tuple[int, int]:
-        """``(height, width)`` of the window in pixels."""
-        return self.input_size if self.region is None else self.region.size
+
+class Now(NamedTuple):
+    """What belongs to the step.
+
+    Attributes:
+      row: its index in the phase, and the parts' numbers.
+      constants: arrays of the parts.
+      keys: of this step, one per facet.
+    """
+
+    row: Float[Array, " numbers"]
+    constants: tuple[Array, ...]
+    keys: Keys
 
 
 class StepResult(NamedTuple):
     """A step's outcome.
 
     Attributes:
-      windows: grey levels in [0, 255] up to the float error of the TV step.
+      numbers: what moved, after the step.
       opt_state: of the optimizer.
-      activations: objective of each window **before** the step.
+      values: objective of each facet **before** the step, without the recipe's penalties.
       status: `RUNNING`, `NOT_FINITE` or `VANISHED` for each facet.
     """
 
-    windows: Images
+    numbers: Any
     opt_state: Any
-    activations: Float[Array, " batch"]
-    status: Int8[Array, " batch"]
+    values: Float[Array, " facets"]
+    status: Int8[Array, " facets"]
 
 
-def normalize_by_mean_absolute() -> optax.GradientTransformation:
-    """Divides an update by the mean of its absolute values over all entries, zeros included.
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What shapes a compiled step, besides its arguments.
 
-    With it a step size is the mean absolute change in grey levels (the release's
-    ``step_size / np.abs(g).mean() * g``). An update of zeros stays zero.
+    Attributes:
+      frame: the network, and the window's place in its input.
+      plan: structure of the parts.
+      moving_size: ``(height, width)`` of what moves: the window of a phase that crops, else the
+        canvas.
     """
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        def normalize(u: Array) -> Array:
-            # In two factors: a gradient of 1e-30 would lose its mean to float32's denormals.
-            largest = jnp.max(jnp.abs(u))
-            scaled = u / jnp.where(largest > 0, largest, 1)
-            mean = jnp.mean(jnp.abs(scaled))
-            return scaled / jnp.where(mean > 0, mean, 1)
+    frame: Frame
+    plan: StepPlan
+    moving_size: tuple[int, int]
 
-        return jax.tree.map(normalize, updates), state
+    def __call__(
+        self, params: Params, facets: Facets, now: Now, numbers: Any, opt_state: Any
+    ) -> StepResult:
+        """Takes one step with every facet.
 
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+        Args:
+          params: of the network.
+          facets: objectives and what else is each facet's.
+          now: of the step.
+          numbers: what moves, of each facet.
+          opt_state: of the optimizer, likewise.
+        """
+        # One facet's loss does not depend on another's numbers, but for joint terms, which are
+        # meant to part facets from both sides: so the gradient of the sum is each facet's own.
+        loss = functools.partial(self._loss, params, facets, now)
+        losses, pullback, values = jax.vjp(loss, numbers, has_aux=True)
+        (gradient,) = pullback(jnp.ones_like(losses))
+        updates, opt_state = self.each(_updated, facets.own, now, gradient, opt_state, numbers)
+        status = _status(losses, gradient, updates)
 
+        def move(old: Array, update: Array) -> Array:
+            return select(status == RUNNING, old + update, old)
 
-def place(
-    windows: Float[Array, "batch _ _ 3"], options: StepOptions
-) -> Float[Array, "batch _ _ 3"]:
-    """The network's input images: the windows themselves, or set into `region` of a flat image."""
-    if options.region is None:
-        return windows
-    height, width = options.input_size
-    box = options.region
-    fill = jnp.asarray(options.fill, windows.dtype).reshape(1, 1, 1, 3)
-    frame = jnp.broadcast_to(fill, (windows.shape[0], height, width, 3))
-    return frame.at[:, box.top : box.bottom, box.left : box.right].set(windows)
+        moved = jax.tree.map(move, numbers, updates)
+        if self.plan.has_projections:
+            project = functools.partial(self._projected, now.row[0])
+            moved = self.each(project, facets.own, now, moved, gradient)
+        return StepResult(moved, opt_state, values, status)
 
+    @property
+    def scene(self) -> Scene:
+        """Of what moves."""
+        return self.frame.scene(self.moving_size)
 
-def ascend(
-    read: ReadFn,
-    params: Params,
-    readouts: Readouts,
-    windows: Images,
-    opt_state: Any,
-    *,
-    options: StepOptions,
-    optimizer: optax.GradientTransformation,
-    step_size: ArrayLike,
-    fidelity: ArrayLike,
-    mask: Float[Array, "height width 1"],
-) -> StepResult:
-    """Takes one step with every window: ascent, clip to [0, 255], TV denoising.
+    @property
+    def zero(self) -> Float[Array, " channels"]:
+        """The levels that the network's preprocessing turns into zero."""
+        return jnp.asarray(self.frame.zero, jnp.float32)
 
-    Args:
-      read: maps images, RGB in [0, 255], to named activations.
-      params: first argument of `read`.
-      readouts: the objectives, from `mfvjax.objective.stack_objectives`.
-      windows: of size `options.window_size`.
-      opt_state: one state per facet, leaves with a leading batch axis.
-      options: static.
-      optimizer: turns one facet's gradient into a direction; `step_size` scales it.
-      step_size: grey levels.
-      fidelity: of the TV step.
-      mask: factor of the gradient, applied before the optimizer sees it.
-    """
+    def each(
+        self, function: Callable[..., Any], own: tuple[Array, ...], now: Now, *args: Any
+    ) -> Any:
+        """``function(parts, key, *args)`` of every facet, with its own parts and rows of args."""
 
-    def value(windows: Images) -> Float[Array, " batch"]:
-        def activations(images: Array) -> Mapping[str, Array]:
-            return read(params, images)
+        def of_one(own: tuple[Array, ...], key: Array, *args: Any) -> Any:
+            return function(self.plan.parts(now.row, now.constants, own), key, *args)
 
-        images = place(windows, options)
-        if options.target == "probability":
-            return read_objectives(activations(images), readouts, probability=True)
-        found, relu_inputs = read_with_relu_inputs(activations, images, tuple(readouts.linear))
-        return read_objectives(found, readouts, relu_inputs=relu_inputs)
+        return jax.vmap(of_one)(own, now.keys, *args)
 
-    # One facet's objective does not depend on another's window, so the gradient of the batch is
-    # each facet's own.
-    activations, pullback = jax.vjp(value, windows)
-    (gradient,) = pullback(jnp.ones_like(activations))
-    gradient = gradient * mask[None]
-    updates, new_state = jax.vmap(optimizer.update)(gradient, opt_state, windows)
-    status = _status(activations, gradient, updates)
+    def _loss(
+        self, params: Params, facets: Facets, now: Now, numbers: Any
+    ) -> tuple[Float[Array, " facets"], Float[Array, " facets"]]:
+        """Minus the objective and the penalties of each facet; and the objective."""
+        windows, images = self.each(self._seen, facets.own, now, numbers)
+        views = self.views(params, facets.objectives, windows, images)
+        objective = total_worth(facets.objectives, views, facets.groups, self.zero)
+        if not self.plan.has_penalties:
+            return -objective, objective
 
-    step_size = jnp.asarray(step_size, windows.dtype)
-    moved = jnp.clip(windows + step_size * updates, 0, 255)
-    moves = status == RUNNING
-    moved = jnp.where(moves[:, None, None, None], moved, windows)
-    if options.num_sweeps:
-        moved = denoise_tv(
-            moved,
-            fidelity=fidelity,
-            rule=options.tv_rule,  # type: ignore[arg-type]
-            order=options.tv_order,  # type: ignore[arg-type]
-            num_sweeps=options.num_sweeps,
-            tolerance=options.tv_tolerance,
+        def penalty(parts: Parts, key: Array, views: Views) -> Array:
+            return sum(worth_of_views(term, views, self.zero) for term in parts.penalties)
+
+        return -(objective + self.each(penalty, facets.own, now, views)), objective
+
+    def views(
+        self,
+        params: Params,
+        objectives: Objectives,
+        windows: Float[Array, "facets rows columns c"],
+        images: Float[Array, "facets views h w c"],
+    ) -> Views:
+        """What the network answers to `images`, as far as the objectives ask for it."""
+        count, num_views = images.shape[:2]
+        flat = images.reshape(count * num_views, *images.shape[2:])
+        read = functools.partial(self.frame.activations, params)
+        found, inputs = read_with_relu_inputs(read, flat, opened_layers(objectives))
+        wanted = {name for term in objectives for name in term.reads}
+
+        def by_view(named: Mapping[str, Array]) -> dict[str, Array]:
+            return {
+                name: named[name]
+                .astype(jnp.float32)
+                .reshape(count, num_views, *named[name].shape[1:])
+                for name in sorted(wanted & set(named))
+            }
+
+        return Views(by_view(found), by_view(inputs), images, windows)
+
+    def _seen(self, parts: Parts, key: Array, numbers: Any) -> tuple[Array, Array]:
+        """One facet's window, and ``(views, h, w, c)`` of what the network sees."""
+        window = parts.parametrization.decode(numbers, self.scene)
+
+        def one(key: Array) -> Array:
+            image = window
+            for index, view in enumerate(parts.views, 1):  # the key itself places the window
+                own = jax.random.fold_in(key, index)
+                image = view.see(own, image, self.frame.window_size, self.scene)
+            return image
+
+        num_views = self.plan.num_views
+        images = (
+            one(key)[None] if num_views == 1 else jax.vmap(one)(jax.random.split(key, num_views))
         )
-    return StepResult(moved, new_state, activations, status)
+        wanted = self.frame.window_size
+        if images.shape[1:3] != wanted:
+            raise ValueError(
+                f"the views give images of {images.shape[1]}x{images.shape[2]}, and the network "
+                f"takes {wanted[0]}x{wanted[1]}; end with a view that resizes, such as "
+                "RandomView(), or keep the canvas at that size (scale=1)"
+            )
+        return window, images
+
+    def _projected(
+        self, index: Array, parts: Parts, key: Array, numbers: Any, gradient: Any
+    ) -> Any:
+        """One facet's numbers after all projections of its window."""
+        scene = self.scene
+        is_pixels = getattr(gradient, "shape", None) == (*scene.size, scene.channels)
+        info = StepInfo(index, -gradient if is_pixels else None, self.zero)
+        window = parts.parametrization.decode(numbers, scene)
+        for projection in parts.projections:
+            window = projection(window, info)
+        return parts.parametrization.encode(window, scene)
 
 
-def _status(
-    activations: Float[Array, " batch"], gradient: Images, updates: Images
-) -> Int8[Array, " batch"]:
-    axes = (1, 2, 3)
-    finite = (
-        jnp.isfinite(activations)
-        & jnp.all(jnp.isfinite(gradient), axis=axes)
-        & jnp.all(jnp.isfinite(updates), axis=axes)
-    )
-    vanished = jnp.all(gradient == 0, axis=axes)
+def _updated(parts: Parts, key: Array, gradient: Any, state: Any, numbers: Any) -> tuple[Any, Any]:
+    return parts.transformation().update(gradient, state, numbers)
+
+
+def select(condition: Array, yes: Array, no: Array) -> Array:
+    """`yes` for the rows where `condition` holds, else `no`."""
+    return jnp.where(condition.reshape(-1, *[1] * (yes.ndim - 1)), yes, no)
+
+
+def _status(losses: Float[Array, " facets"], gradient: Any, updates: Any) -> Int8[Array, " facets"]:
+    def every(test: Callable[[Array], Array], tree: Any) -> Array:
+        leaves = jax.tree.leaves(tree)
+        rows = [jnp.all(test(leaf).reshape(len(leaf), -1), axis=1) for leaf in leaves]
+        return functools.reduce(jnp.logical_and, rows)
+
+    def is_zero(leaf: Array) -> Array:
+        return leaf == 0
+
+    finite = every(jnp.isfinite, gradient) & every(jnp.isfinite, updates) & jnp.isfinite(losses)
+    vanished = every(is_zero, gradient) & every(is_zero, updates)
     status = jnp.where(finite, jnp.where(vanished, VANISHED, RUNNING), NOT_FINITE)
     return status.astype(jnp.int8)

@@ -16,9 +16,9 @@ from jaxtyping import Float32
 from mfvjax.ascent import Visualization, visualize
 from mfvjax.facets.result import Facets
 from mfvjax.network import Network
-from mfvjax.objective import FacetTerm, Objective
+from mfvjax.objective import Objective, OwnFacet
 from mfvjax.pipeline import AscentPlan, plan_ascent
-from mfvjax.schedule import Schedule
+from mfvjax.recipe import Recipe
 
 _Part: TypeAlias = tuple[Visualization, float]  # facets of one unit from one batch, seconds
 
@@ -31,13 +31,13 @@ class Job:
       unit: as it is called in the atlas.
       facets: of the unit.
       plan: its start images and objectives, the control last.
-      schedule: as run.
+      recipe: as run.
     """
 
     unit: str
     facets: Facets
     plan: AscentPlan
-    schedule: Schedule
+    recipe: Recipe
 
     @property
     def kind(self) -> Hashable:
@@ -60,7 +60,7 @@ def make_job(
     unit: str,
     facets: Facets,
     *,
-    schedule_for: Callable[[tuple[int, int]], Schedule],
+    recipe_for: Callable[[tuple[int, int]], Recipe],
     hold: float,
     seed: int,
     slots: int,
@@ -71,7 +71,7 @@ def make_job(
       network: of the unit.
       unit: as it is called in the atlas.
       facets: of the unit.
-      schedule_for: the schedule for what is shown in ``(height, width)`` pixels.
+      recipe_for: the recipe for what is shown in ``(height, width)`` pixels.
       hold: see `plan_ascent`.
       seed: of everything random.
       slots: facets that units of this atlas can have; all objectives get room for so many, so that
@@ -79,22 +79,22 @@ def make_job(
     """
     plan = plan_ascent(network, facets, hold=hold, seed=seed)
     if hold > 0:
-        nothing = FacetTerm(
+        nothing = OwnFacet(
             facets.code_layer, np.zeros_like(facets.code_centroids[:1]), 0, 1.0, weight=0.0
         )
         held = [_with_slots(objective, nothing, slots) for objective in plan.objectives]
         plan = dataclasses.replace(plan, objectives=held)
     height, width = plan.starts.shape[1:3]
-    return Job(unit, facets, plan, schedule_for((height, width)))
+    return Job(unit, facets, plan, recipe_for((height, width)))
 
 
-def _with_slots(objective: Objective, nothing: FacetTerm, slots: int) -> Objective:
+def _with_slots(objective: Objective, nothing: OwnFacet, slots: int) -> Objective:
     """The same objective in the one shape that all objectives of the atlas have."""
     terms = list(objective.terms)
-    if not any(isinstance(term, FacetTerm) for term in terms):
+    if not any(isinstance(term, OwnFacet) for term in terms):
         terms.append(nothing)
     widened = tuple(
-        dataclasses.replace(term, slots=slots) if isinstance(term, FacetTerm) else term
+        dataclasses.replace(term, slots=slots) if isinstance(term, OwnFacet) else term
         for term in terms
     )
     return dataclasses.replace(objective, terms=widened)
@@ -176,7 +176,7 @@ def _run_batch(
         network,
         [facet.objective for facet in filled],
         np.stack([facet.start for facet in filled]),
-        schedule=batch[0].job.schedule,
+        recipe=batch[0].job.recipe,
         key=jax.vmap(fold)(jnp.asarray([facet.index for facet in filled])),
         region=batch[0].job.plan.region,
         batch_size=size,

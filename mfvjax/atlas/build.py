@@ -22,8 +22,8 @@ from mfvjax.atlas.share import Share
 from mfvjax.network import Network
 from mfvjax.pipeline import DEFAULT_HOLD
 from mfvjax.pipeline.sources import Imageish, open_network, open_source, written_down
-from mfvjax.presets import preset
-from mfvjax.schedule import Schedule
+from mfvjax.recipe import Recipe
+from mfvjax.recipes import find_recipe
 from mfvjax.types import Unit
 
 
@@ -67,7 +67,7 @@ def build_atlas(
     units: Sequence[Unit | str],
     out: str | os.PathLike[str],
     num_facets: int | Literal["auto"] = 10,
-    schedule: Schedule | str | None = None,
+    recipe: Recipe | str | None = None,
     step_fraction: float = 1.0,
     hold: float = DEFAULT_HOLD,
     seed: int = 0,
@@ -99,7 +99,7 @@ def build_atlas(
       num_facets: of each unit, or "auto".
 
     Other arguments:
-      schedule: as `run_unit`; so are `step_fraction`, `hold`, `seed` and `precision`.
+      recipe: as `run_unit`; so are `step_fraction`, `hold`, `seed` and `precision`.
       top_fraction: share of the pool that is taken where it is not divided by class.
       top_count: a number of images instead.
       class_ids: identifiers of the classes, such as WordNet's, in the order of the units.
@@ -133,7 +133,7 @@ def build_atlas(
         images_text=written_down(images),
         units=tuple(_checked(opened, unit) for unit in units),
         num_facets=num_facets,
-        schedule=preset(schedule) if isinstance(schedule, str) else schedule,
+        recipe=find_recipe(recipe) if isinstance(recipe, str) else recipe,
         step_fraction=step_fraction,
         hold=hold,
         seed=seed,

@@ -22,7 +22,6 @@ from mfvjax.atlas.writers import Writers
 from mfvjax.pipeline.assemble import assemble_run, read_pictures
 from mfvjax.pipeline.provenance import Stopwatch
 from mfvjax.pipeline.scoring import score
-from mfvjax.presets import default_schedule
 from mfvjax.report.embed import as_uint8
 from mfvjax.run import Run
 
@@ -123,7 +122,7 @@ def _jobs(settings: Settings, folder: AtlasFolder, choices: Sequence[Choice]) ->
             settings.network,
             choice.unit,
             facets,
-            schedule_for=settings.schedule_for,
+            recipe_for=settings.recipe_for,
             hold=settings.hold,
             seed=settings.seed,
             slots=settings.slots,
@@ -157,13 +156,15 @@ def _finish(
             "unit": choice.unit,
             "num_facets": settings.num_facets,
             "discovery": discovery,
-            "schedule": (settings.schedule or default_schedule(job.plan.starts.shape[1:3])).name,
+            "recipe": job.recipe.name,
             "step_fraction": settings.step_fraction,
             "hold": settings.hold,
             "seed": settings.seed,
         },
         timings={"ascent": seconds, **watch.seconds},
     )
+    if not run.domain.is_8bit:
+        return run
     # At full precision these would be more than half of what an atlas takes on disk.
     phases = tuple(as_uint8(images) for images in run.shown.phase_images)
     return dataclasses.replace(run, shown=dataclasses.replace(run.shown, phase_images=phases))

@@ -14,7 +14,7 @@ from mfvjax.types import Unit
 
 PLAN_JSON = "atlas.json"
 FORMAT = "mfvjax-atlas"
-VERSION = 1
+VERSION = 2
 
 
 class AtlasError(ValueError):
@@ -30,9 +30,9 @@ class AtlasPlan:
       network: ``name``, ``fingerprint``, ``source``.
       images: of the pool: ``source``, ``count``, ``names_sha256``, ``class_ids_sha256``.
       num_facets: of each unit, or "auto".
-      schedule: its name, ``None`` where it follows from the size of what is shown, and a hash of
+      recipe: its name, ``None`` where it follows from the size of what is shown, and a hash of
         what it is made of.
-      step_fraction: of the schedule's steps.
+      step_fraction: of the recipe's steps.
       hold: see `mfvjax.pipeline.run_unit`.
       seed: of everything random.
       precision: of the network.
@@ -49,7 +49,7 @@ class AtlasPlan:
     network: dict[str, Any]
     images: dict[str, Any]
     num_facets: int | Literal["auto"]
-    schedule: dict[str, Any]
+    recipe: dict[str, Any]
     step_fraction: float
     hold: float
     seed: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 import os
 import pathlib
@@ -21,9 +20,9 @@ from mfvjax.facets.embed import EmbedOptions
 from mfvjax.facets.grouping import GroupOptions
 from mfvjax.images import ImageSource
 from mfvjax.network import Network
-from mfvjax.objective import FacetTerm, Objective, unit_objective
-from mfvjax.presets import MEAN_IMAGE, SMALL_IMAGE, default_schedule
-from mfvjax.schedule import Schedule
+from mfvjax.objective import Objective, OwnFacet, unit_objective
+from mfvjax.recipe import Recipe
+from mfvjax.recipes import MEAN_IMAGE, SMALL_IMAGE, SPECTROGRAM, default_recipe
 from mfvjax.types import Unit
 
 MAX_FACETS_PER_DEVICE = 128
@@ -43,7 +42,7 @@ class Settings:
       network_text: where the network came from; ``None`` if only from memory.
       images_text: likewise.
       units: checked, as text.
-      schedule: as asked for; ``None`` for the one that suits the size of what is shown.
+      recipe: as asked for; ``None`` for the one that suits the size of what is shown.
       class_ids: see `mfvjax.images.classes.class_labels`.
       code_layer: instead of the network's choice.
     The others are as `build_atlas` has them.
@@ -55,7 +54,7 @@ class Settings:
     images_text: str | None
     units: tuple[str, ...]
     num_facets: int | Literal["auto"]
-    schedule: Schedule | None
+    recipe: Recipe | None
     step_fraction: float
     hold: float
     seed: int
@@ -97,20 +96,21 @@ class Settings:
         """The most facets that a unit can have."""
         return self.grouping.max_facets if self.num_facets == "auto" else self.num_facets
 
-    def schedule_for(self, size: tuple[int, int]) -> Schedule:
+    def recipe_for(self, size: tuple[int, int]) -> Recipe:
         """What runs for a unit that is shown in `size` ``(height, width)`` pixels."""
-        schedule = self.schedule or default_schedule(size)
-        return schedule if self.step_fraction == 1 else schedule.shortened(self.step_fraction)
+        recipe = self.recipe or default_recipe(size, self.network.preprocessing.domain)
+        return recipe if self.step_fraction == 1 else recipe.shortened(self.step_fraction)
 
     def num_steps(self, unit: str) -> int:
         """Of one facet of a unit."""
-        return self.schedule_for(self._window(self.network.resolve(unit))).num_steps
+        return self.recipe_for(self._window(self.network.resolve(unit))).num_steps
 
     def plan(self, facets_per_device: int) -> AtlasPlan:
         """All of this as plain values."""
         names = hashlib.sha256("\n".join(self.source.names).encode("utf-8", "surrogateescape"))
-        schedules = [MEAN_IMAGE, SMALL_IMAGE] if self.schedule is None else [self.schedule]
-        phases = json.dumps([[dataclasses.asdict(p) for p in s.phases] for s in schedules])
+        defaults = [MEAN_IMAGE, SMALL_IMAGE, SPECTROGRAM]
+        recipes = defaults if self.recipe is None else [self.recipe]
+        phases = "\n".join(recipe.sha256 for recipe in recipes)
         ids = None if self.class_ids is None else "\n".join(self.class_ids)
         return AtlasPlan(
             units=self.units,
@@ -126,8 +126,8 @@ class Settings:
                 "class_ids_sha256": ids and hashlib.sha256(ids.encode()).hexdigest(),
             },
             num_facets=self.num_facets,
-            schedule={
-                "name": None if self.schedule is None else self.schedule.name,
+            recipe={
+                "name": None if self.recipe is None else self.recipe.name,
                 "sha256": hashlib.sha256(phases.encode()).hexdigest(),
             },
             step_fraction=self.step_fraction,
@@ -155,7 +155,7 @@ class Settings:
         return facets_that_fit(
             self.network,
             self._example(unit),
-            schedule=self.schedule_for(self._window(unit)),
+            recipe=self.recipe_for(self._window(unit)),
             wanted=wanted,
             region=self._region(unit),
             devices=devices,
@@ -177,4 +177,4 @@ class Settings:
             return objective
         layer = self.code_layer or self.network.code_layer(unit.layer)
         code = np.zeros((1, self.network.layers[layer].num_units), np.float32)
-        return objective + Objective((FacetTerm(layer, code, 0, 1.0, slots=self.slots),))
+        return objective + Objective((OwnFacet(layer, code, 0, 1.0, slots=self.slots),))

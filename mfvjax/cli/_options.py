@@ -51,16 +51,16 @@ CodeLayer: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--code-layer", help="Layer whose activations are the codes; fc7 for fc8."),
 ]
-ScheduleOption: TypeAlias = Annotated[
+RecipeOption: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
-        "--schedule",
-        help="mean-image, small-image, release-mean-image, release-center-biased or "
-        "paper-center-biased; by default mean-image, or small-image where the input is small.",
+        "--recipe",
+        help="mean-image, small-image, spectrogram, release-mean-image, release-center-biased or "
+        "paper-center-biased; by default the one that suits the size and kind of the images.",
     ),
 ]
 Steps: TypeAlias = Annotated[
-    float, typer.Option("--steps", help="Fraction of the schedule's steps to take, up to 1.")
+    float, typer.Option("--steps", help="Fraction of the recipe's steps to take, up to 1.")
 ]
 Hold: TypeAlias = Annotated[
     float,

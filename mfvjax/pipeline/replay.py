@@ -27,6 +27,8 @@ def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> R
     expected_images = stored.pop("images_sha256")
     options = {**stored, **stored.pop("discovery", {}), **changes}
     options.pop("discovery", None)
+    if "schedule" in options:  # what recipes were called in runs of version 0.1
+        options.setdefault("recipe", options.pop("schedule"))
     for name in ("network", "images"):
         if options.get(name) is None:
             raise ValueError(
@@ -45,7 +47,7 @@ def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> R
 
 
 def largest_difference(one: Run, other: Run) -> float:
-    """The largest difference of any pixel of any facet, in grey levels; inf if shapes differ."""
+    """The largest difference of any pixel of any facet, in its units; inf if shapes differ."""
     if one.shown.images.shape != other.shown.images.shape:
         return float("inf")
     return float(np.abs(one.shown.images - other.shown.images).max())

@@ -17,9 +17,9 @@ from mfvjax.pipeline.provenance import Stopwatch
 from mfvjax.pipeline.scoring import score
 from mfvjax.pipeline.sources import Imageish, open_network, open_source, written_down
 from mfvjax.pipeline.targets import plan_ascent
-from mfvjax.presets import default_schedule, preset
+from mfvjax.recipe import Recipe
+from mfvjax.recipes import default_recipe, find_recipe
 from mfvjax.run import Run
-from mfvjax.schedule import Schedule
 from mfvjax.types import Unit
 
 ProgressFn: TypeAlias = Callable[[str, int, int], None]
@@ -35,7 +35,7 @@ def run_unit(
     *,
     unit: Unit | str,
     num_facets: int | Literal["auto"] = 10,
-    schedule: Schedule | str | None = None,
+    recipe: Recipe | str | None = None,
     step_fraction: float = 1.0,
     hold: float = DEFAULT_HOLD,
     seed: int = 0,
@@ -57,9 +57,9 @@ def run_unit(
         taken.
       unit: ``"fc8:945"``, ``"conv4:12"``.
       num_facets: k, or "auto".
-      schedule: a `Schedule`, or the name of a preset; if ``None``, the one that suits the size of
-        what is shown, see `mfvjax.presets.default_schedule`.
-      step_fraction: of the schedule's steps that are taken in each phase, in (0, 1].
+      recipe: a `Recipe`, or the name of one of `mfvjax.recipes`; if ``None``, the one that suits
+        the size of what is shown, see `mfvjax.recipes.default_recipe`.
+      step_fraction: of the recipe's steps that are taken in each phase, in (0, 1].
       hold: weight of the term that holds each code near its facet; 0 for the paper's objective;
         see `mfvjax.pipeline.targets.plan_ascent`.
       seed: of everything random; the same seed gives the same run.
@@ -87,7 +87,7 @@ def run_unit(
         opened,
         source,
         facets,
-        schedule=schedule,
+        recipe=recipe,
         step_fraction=step_fraction,
         hold=hold,
         seed=seed,
@@ -109,7 +109,7 @@ def run_facets(
     images: Imageish,
     facets: Facets,
     *,
-    schedule: Schedule | str | None = None,
+    recipe: Recipe | str | None = None,
     step_fraction: float = 1.0,
     hold: float = DEFAULT_HOLD,
     seed: int = 0,
@@ -122,10 +122,11 @@ def run_facets(
     watch = Stopwatch()
     source = open_source(images, network=network)
     plan = plan_ascent(network, facets, hold=hold, seed=seed)
-    if schedule is None:
-        schedule = default_schedule(plan.starts.shape[1:3])
-    elif isinstance(schedule, str):
-        schedule = preset(schedule)
+    if recipe is None:
+        height, width = plan.starts.shape[1:3]
+        recipe = default_recipe((height, width), network.preprocessing.domain)
+    elif isinstance(recipe, str):
+        recipe = find_recipe(recipe)
     with watch("reading images"):
         pictures = read_pictures(network, source, facets)
     with watch("ascent"):
@@ -133,9 +134,10 @@ def run_facets(
             network,
             plan.objectives,
             plan.starts,
-            schedule=schedule if step_fraction == 1 else schedule.shortened(step_fraction),
+            recipe=recipe if step_fraction == 1 else recipe.shortened(step_fraction),
             key=seed,
             region=plan.region,
+            groups=plan.groups,
             progress=_step(progress, "ascent"),
         )
     with watch("scores"):
@@ -148,7 +150,7 @@ def run_facets(
         result,
         scores,
         options={
-            "schedule": schedule.name,
+            "recipe": recipe.name,
             "step_fraction": step_fraction,
             "hold": hold,
             "seed": seed,

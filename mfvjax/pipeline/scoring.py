@@ -9,14 +9,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Num
 
 from mfvjax import metrics
 from mfvjax.ascent import Visualization
-from mfvjax.ascent.step import Reader
+from mfvjax.ascent.scene import Reader
+from mfvjax.domain import Domain
 from mfvjax.facets.result import Facets
 from mfvjax.network import Network
-from mfvjax.objective import Readouts, read_objectives, stack_objectives, unit_objective
+from mfvjax.objective import Objectives, read_objectives, stack_objectives, unit_objective
 from mfvjax.pipeline.targets import AscentPlan, code_place, full_images
 from mfvjax.types import Images, Params, PixelBox
 
@@ -30,8 +31,8 @@ class Scores:
 
 
 def center_crops(
-    images: Float[np.ndarray, "b height width 3"], size: tuple[int, int]
-) -> Float[np.ndarray, "b h w 3"]:
+    images: Float[np.ndarray, "b height width c"], size: tuple[int, int]
+) -> Float[np.ndarray, "b h w c"]:
     """The central windows of `size` of canvases that may be larger."""
     top = (images.shape[1] - size[0]) // 2
     left = (images.shape[2] - size[1]) // 2
@@ -43,12 +44,13 @@ def score(
     facets: Facets,
     plan: AscentPlan,
     result: Visualization,
-    nearest_images: UInt8[np.ndarray, "k m h w 3"],
+    nearest_images: Num[np.ndarray, "k m h w c"],
 ) -> Scores:
     """Scores the k facets of a result, whose last image is the control started from noise.
 
     Codes, gradients and colors are read on the center crop of each final image; real images are
-    those nearest to the facet's centroid.
+    those nearest to the facet's centroid. Colors are compared only where images are RGB: there are
+    no such scores else.
     """
     k = facets.num_facets
     size = network.input_size if plan.region is None else plan.region.size
@@ -57,9 +59,6 @@ def score(
     own = np.arange(k)
     hits, margin = metrics.facet_recall(codes[:k], own, facets.code_centroids)
     energy = _gradient_energy(network, plan, windows[:k])
-    real = [images[rows >= 0] for images, rows in zip(nearest_images, facets.nearest, strict=True)]
-    colors = [metrics.color_distance(windows[i], real[i]) for i in own]
-    control = [metrics.color_distance(windows[k], real[i]) for i in own]
     activations = _unit_activations(network, plan, windows[:k])
     per_facet: dict[str, Any] = {
         "activation": activations,
@@ -68,15 +67,16 @@ def score(
         ),
         "facet_recall": hits,
         "facet_margin": margin,
-        "color_distance": colors,
-        "color_distance_control": control,
+        **_colors(network.preprocessing.domain, facets, windows, nearest_images),
         "gradient_area": metrics.gradient_area(energy),
         "gradient_spread": metrics.gradient_spread(energy),
         "homogeneity": facets.homogeneity,
     }
     summary = {
         "recall": float(np.mean(hits)),
-        "image_diversity": metrics.image_diversity(windows[:k]) if k > 1 else float("nan"),
+        "image_diversity": metrics.image_diversity(
+            windows[:k], domain=network.preprocessing.domain
+        ),
         "diversity": (
             metrics.code_diversity(codes[:k], facets.code_centroids) if k > 1 else float("nan")
         ),
@@ -85,8 +85,26 @@ def score(
     return Scores({n: np.asarray(v, np.float64) for n, v in per_facet.items()}, summary)
 
 
+def _colors(
+    domain: Domain,
+    facets: Facets,
+    windows: Float[np.ndarray, "b h w c"],
+    nearest_images: Num[np.ndarray, "k m _ _ c"],
+) -> dict[str, list[float]]:
+    """Distances of the colors of each facet's images, and of the control, from its real images'."""
+    if not domain.is_color:
+        return {}
+    real = [images[rows >= 0] for images, rows in zip(nearest_images, facets.nearest, strict=True)]
+    distance = functools.partial(metrics.color_distance, domain=domain)
+    *shown, control = windows
+    return {
+        "color_distance": [distance(*pair) for pair in zip(shown, real, strict=True)],
+        "color_distance_control": [distance(control, images) for images in real],
+    }
+
+
 def _codes(
-    network: Network, facets: Facets, plan: AscentPlan, windows: Float[np.ndarray, "b h w 3"]
+    network: Network, facets: Facets, plan: AscentPlan, windows: Float[np.ndarray, "b h w c"]
 ) -> Float[np.ndarray, "b d"]:
     images = full_images(network, windows, plan.region)
     layer = facets.code_layer
@@ -101,7 +119,7 @@ def _codes(
 
 
 def _unit_activations(
-    network: Network, plan: AscentPlan, windows: Float[np.ndarray, "b h w 3"]
+    network: Network, plan: AscentPlan, windows: Float[np.ndarray, "b h w c"]
 ) -> Float[np.ndarray, " b"]:
     """The unit's own activation, without the term that holds the facet."""
     images = full_images(network, windows, plan.region)
@@ -111,7 +129,7 @@ def _unit_activations(
 
 
 def _gradient_energy(
-    network: Network, plan: AscentPlan, windows: Float[np.ndarray, "b h w 3"]
+    network: Network, plan: AscentPlan, windows: Float[np.ndarray, "b h w c"]
 ) -> Float[np.ndarray, "b h w"]:
     """Squared gradient of the unit with respect to each pixel, summed over channels."""
     images = jnp.asarray(full_images(network, windows, plan.region))
@@ -123,5 +141,5 @@ def _gradient_energy(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _gradient(reader: Reader, params: Params, images: Images, readouts: Readouts) -> Images:
+def _gradient(reader: Reader, params: Params, images: Images, readouts: Objectives) -> Images:
     return jax.grad(lambda x: jnp.sum(read_objectives(reader(params, x), readouts)))(images)

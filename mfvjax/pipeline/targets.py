@@ -9,13 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32
 
+from mfvjax.ascent.scene import from_levels
 from mfvjax.facets.patches import mean_color
 from mfvjax.facets.result import Facets
 from mfvjax.network import Network
-from mfvjax.objective import FacetTerm, Objective, Where, unit_objective
+from mfvjax.objective import Objective, OwnFacet, Where, unit_objective
 from mfvjax.types import PixelBox, Unit
 
-# Random start of the release: normal, mean 175 and standard deviation 8, per pixel and channel.
+# Random start of the release: normal, mean 175 and standard deviation 8, per pixel and channel, in
+# levels: 0 to 255 over the range of the images.
 _NOISE_MEAN, _NOISE_STD = 175.0, 8.0
 _CERTAINTY = 4.0
 
@@ -27,21 +29,26 @@ class AscentPlan:
     Attributes:
       unit: with its position, if it is one of a map.
       objectives: ``k + 1``, the last one the unit alone.
-      starts: ``(k + 1, h, w, 3)``, the mean images, then noise.
+      starts: ``(k + 1, h, w, channels)``, the mean images, then noise.
       region: the part of the network's input that is visualized; ``None`` for all of it.
     """
 
     unit: Unit
     objectives: list[Objective]
-    starts: Float32[np.ndarray, "facets h w 3"]
+    starts: Float32[np.ndarray, "facets h w c"]
     region: PixelBox | None
+
+    @property
+    def groups(self) -> list[int]:
+        """Facets that terms may take together: the control is not among them."""
+        return [0] * (len(self.starts) - 1) + [1]
 
 
 def plan_ascent(network: Network, facets: Facets, *, hold: float, seed: int) -> AscentPlan:
     """Starts and objectives for the facets of a unit.
 
     A unit alone often leaves its facet: whatever the start, it climbs to the same few patterns.
-    The term that holds it is the log-probability of the own facet (`mfvjax.objective.FacetTerm`)
+    The term that holds it is the log-probability of the own facet (`mfvjax.objective.OwnFacet`)
     with the centroids of the real images' codes, times ``hold * std(activations)`` over the real
     images. Its temperature is such that a code on its own centroid is `_CERTAINTY` nats from the
     mean other one: where a code clearly is its facet's, nothing holds it back. The term is this
@@ -70,7 +77,8 @@ def plan_ascent(network: Network, facets: Facets, *, hold: float, seed: int) -> 
     ]
     region, starts = _region_and_starts(network, facets, unit)
     noise = _NOISE_MEAN + _NOISE_STD * jax.random.normal(jax.random.key(seed), starts.shape[1:])
-    starts = np.concatenate([starts, np.asarray(jnp.clip(noise, 0, 255))[None]])
+    noise = from_levels(jnp.clip(noise, 0, 255), network.preprocessing)
+    starts = np.concatenate([starts, np.asarray(noise)[None]])
     return AscentPlan(unit, objectives, starts, region)
 
 
@@ -94,16 +102,17 @@ def _held(network: Network, facets: Facets, unit: Unit, hold: float) -> list[Obj
         others = np.delete(centroids, k, axis=0)
         apart = float(np.mean(np.sum((others - centroids[k]) ** 2, axis=1)))
         temperature = apart / (2 * _CERTAINTY) or 1.0  # centroids may coincide
-        term = FacetTerm(facets.code_layer, centroids, k, temperature, place, scale)
+        term = OwnFacet(facets.code_layer, centroids, k, temperature, place, scale)
         terms.append(Objective((term,)))
     return terms
 
 
 def _region_and_starts(
     network: Network, facets: Facets, unit: Unit
-) -> tuple[PixelBox | None, Float32[np.ndarray, "k h w 3"]]:
+) -> tuple[PixelBox | None, Float32[np.ndarray, "k h w c"]]:
     """The visible part of the unit's receptive field, and the mean images cut to it."""
-    starts = np.clip(facets.mean_images, 0, 255).astype(np.float32)
+    domain = network.preprocessing.domain
+    starts = np.clip(facets.mean_images, domain.low, domain.high).astype(np.float32)
     if unit.position is None:
         return None, starts
     box = network.receptive_field(unit)
@@ -117,12 +126,12 @@ def _region_and_starts(
 
 
 def full_images(
-    network: Network, windows: Float[np.ndarray, "b h w 3"], region: PixelBox | None
-) -> Float32[np.ndarray, "b height width 3"]:
+    network: Network, windows: Float[np.ndarray, "b h w c"], region: PixelBox | None
+) -> Float32[np.ndarray, "b height width c"]:
     """Network inputs that show `windows` in `region`, the network's mean color around."""
     if region is None:
         return windows.astype(np.float32)
-    images = np.empty((len(windows), *network.input_size, 3), np.float32)
+    images = np.empty((len(windows), *network.input_size, windows.shape[-1]), np.float32)
     images[:] = np.asarray(mean_color(network), np.float32)
     images[:, region.top : region.bottom, region.left : region.right] = windows
     return images

@@ -1,0 +1,33 @@
+"""What the ascent climbs: sums of terms, each a number of what the network is shown and answers."""
+
+from mfvjax.objective.code import CodeDistance as CodeDistance
+from mfvjax.objective.code import LayerDistance as LayerDistance
+from mfvjax.objective.diversity import Diversity as Diversity
+from mfvjax.objective.own_facet import OwnFacet as OwnFacet
+from mfvjax.objective.penalties import AlphaNorm as AlphaNorm
+from mfvjax.objective.penalties import PatchPrior as PatchPrior
+from mfvjax.objective.penalties import TotalVariation as TotalVariation
+from mfvjax.objective.penalties import natural_patches as natural_patches
+from mfvjax.objective.places import Where as Where
+from mfvjax.objective.probability import Probability as Probability
+from mfvjax.objective.probability import climb_probability as climb_probability
+from mfvjax.objective.probability import probability_objective as probability_objective
+from mfvjax.objective.reading import Reading as Reading
+from mfvjax.objective.reading import channel_objective as channel_objective
+from mfvjax.objective.reading import direction_objective as direction_objective
+from mfvjax.objective.reading import unit_objective as unit_objective
+from mfvjax.objective.seen import Seen as Seen
+from mfvjax.objective.stack import Objectives as Objectives
+from mfvjax.objective.stack import opened_layers as opened_layers
+from mfvjax.objective.stack import read_objectives as read_objectives
+from mfvjax.objective.stack import stack_objectives as stack_objectives
+from mfvjax.objective.statistics import ChannelStatistics as ChannelStatistics
+from mfvjax.objective.statistics import channel_statistics as channel_statistics
+from mfvjax.objective.statistics import mean_statistics as mean_statistics
+from mfvjax.objective.statistics import statistics_objective as statistics_objective
+from mfvjax.objective.term import JointTerm as JointTerm
+from mfvjax.objective.term import Objective as Objective
+from mfvjax.objective.term import Term as Term
+from mfvjax.objective.texture import Energy as Energy
+from mfvjax.objective.texture import Gram as Gram
+from mfvjax.objective.texture import gram_matrix as gram_matrix
