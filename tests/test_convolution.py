@@ -1,4 +1,4 @@
-"""The convolution's own gradients against loops and against those that JAX derives."""
+"""The convolution's own derivatives against loops and against those that JAX derives."""
 
 import functools
 
@@ -50,6 +50,63 @@ def _slow_gradient(outgoing, kernel, size, stride, pad, dilation):
     return grown[:, pad[0] : pad[0] + size[0], pad[1] : pad[1] + size[1]]
 
 
+def _slow_forward(maps, kernel, stride, pad, dilation):
+    """Every window on its own."""
+    grown = np.pad(maps, ((0, 0), (pad[0], pad[0]), (pad[1], pad[1]), (0, 0)))
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel.shape[:2], strict=True)]
+    sizes = [(n - r) // s + 1 for n, r, s in zip(grown.shape[1:3], reach, stride, strict=True)]
+    out = np.zeros((len(maps), *sizes, kernel.shape[3]))
+    for row, column in np.ndindex(*sizes):
+        top, left = row * stride[0], column * stride[1]
+        window = grown[:, top : top + reach[0] : dilation[0], left : left + reach[1] : dilation[1]]
+        out[:, row, column] = np.tensordot(window, kernel, 3)
+    return out
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("factors", [(1.0, 0.0), (0.0, 1.0), (0.5, -2.0)])
+def test_changes_in_forward_mode_are_those_of_loops(case, factors):
+    """Linear in the maps and in the kernel; one that stays as it is costs nothing."""
+    size, window, stride, pad, dilation = case
+    maps, kernel = _arrays(size, window)
+    ends = [np.random.default_rng(3).normal(size=a.shape) for a in (maps, kernel)]
+    ours = functools.partial(layers.convolve, stride=stride, pad=pad, dilation=dilation)
+    slow = functools.partial(_slow_forward, stride=stride, pad=pad, dilation=dilation)
+
+    def on_the_way(step):
+        moved = [
+            a + step * f * move if f else a
+            for a, f, move in zip((maps, kernel), factors, ends, strict=True)
+        ]
+        return ours(*map(jnp.asarray, moved))
+
+    with jax.enable_x64(True):
+        value, change = jax.jit(lambda step: jax.jvp(on_the_way, (step,), (1.0,)))(0.0)
+    expected = factors[0] * slow(ends[0], kernel) + factors[1] * slow(maps, ends[1])
+    np.testing.assert_allclose(value, slow(maps, kernel), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(change, expected, rtol=1e-10, atol=1e-11)
+
+
+def test_maps_and_kernels_of_a_batch_are_mapped_over():
+    maps, kernel = (np.stack([a, a[::-1].copy(), -a]) for a in _arrays((9, 8), (3, 2)))
+    ours = functools.partial(layers.convolve, stride=(2, 3), pad=(1, 1))
+
+    def both(maps, kernel):
+        value, pullback = jax.vjp(ours, maps, kernel)
+        return value, pullback(value), jax.jvp(ours, (maps, kernel), (maps[::-1], kernel[::-1]))[1]
+
+    with jax.enable_x64(True):
+        for shared in (False, True):
+            kernels = kernel[:1] if shared else kernel
+            axes = (0, None) if shared else (0, 0)
+            mapped = jax.jit(jax.vmap(both, axes))(maps, kernel[0] if shared else kernel)
+            rows = [
+                both(jnp.asarray(maps[i]), jnp.asarray(kernels[i % len(kernels)])) for i in range(3)
+            ]
+            alone = jax.tree.map(lambda *parts: np.stack(parts), *rows)
+            jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-10), mapped, alone)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_gradients_are_those_of_loops_and_of_autodiff(case):
     size, window, stride, pad, dilation = case
@@ -72,19 +129,28 @@ def test_gradients_are_those_of_loops_and_of_autodiff(case):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
-def test_a_gradient_of_a_gradient_is_that_of_autodiff():
+def test_second_derivatives_in_any_mode_are_those_of_autodiff():
     maps, kernel = _arrays((9, 8), (3, 2))
     direction = np.random.default_rng(2).normal(size=maps.shape)
 
-    def curvature(function):
-        def slope(maps):
-            return jnp.vdot(direction, jax.grad(lambda x: (function(x, kernel) ** 3).sum())(maps))
+    def curvatures(function, maps):
+        def cube(maps):
+            return (function(maps, kernel) ** 3).sum()
 
-        return jax.jit(jax.grad(slope))(maps)
+        def slope(maps):
+            return jnp.vdot(direction, jax.grad(cube)(maps))
+
+        return {
+            "reverse over reverse": jax.grad(slope)(maps),
+            "forward over reverse": jax.jvp(jax.grad(cube), (maps,), (direction,))[1],
+            "reverse over forward": jax.grad(lambda x: jax.jvp(cube, (x,), (direction,))[1])(maps),
+        }
 
     with jax.enable_x64(True):
-        maps, kernel = jnp.asarray(maps), jnp.asarray(kernel)
-        found = curvature(functools.partial(layers.convolve, stride=(2, 2)))
+        maps, kernel, direction = map(jnp.asarray, (maps, kernel, direction))
+        ours = functools.partial(layers.convolve, stride=(2, 2))
         options = {"stride": (2, 2), "pad": (0, 0), "dilation": (1, 1)}
-        expected = curvature(functools.partial(_plain, **options))
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
+        found = jax.jit(functools.partial(curvatures, ours))(maps)
+        expected = curvatures(functools.partial(_plain, **options), maps)
+    for way, values in found.items():
+        np.testing.assert_allclose(values, expected["reverse over reverse"], rtol=1e-9, err_msg=way)

@@ -1,4 +1,4 @@
-"""Input gradients in float64 against central differences of the same network."""
+"""Derivatives by the input in float64 against central differences of the same network."""
 
 import jax
 import jax.numpy as jnp
@@ -76,3 +76,74 @@ def test_gradients_of_a_real_network(layer, side, data_dir, tmp_path):
     row, column, index = np.unravel_index(maps.argmax(), maps.shape)  # past its rectifier
     unit = f"{layer}:{index}@{row},{column}"
     compare(network, unit, image, num_pixels=4, step=1e-6, rtol=1e-4)
+
+
+def scalar(network: Network, unit: str):
+    """Smooth around almost any images: a unit's activation, plus half its square."""
+    resolved = network.resolve(unit)
+
+    def function(images, params):
+        maps = network.read(params, images)[resolved.layer]
+        value = maps[(0, *(resolved.position or ()), resolved.index)]
+        return value + value**2 / 2
+
+    return function
+
+
+@pytest.mark.parametrize("unit", ["norm1:2", "side/concat:1@1,2", "prob:2"])
+def test_forward_mode_and_hessians(unit, tmp_path):
+    """Held against central differences, reverse mode, and the symmetry of a Hessian."""
+    network, rng = small_network(tmp_path), np.random.default_rng(2)
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda a: a.astype(jnp.float64), network.params)
+        images = jnp.asarray(random_images(1, seed=3), jnp.float64)
+        first, second = (jnp.asarray(rng.standard_normal(images.shape)) for _ in range(2))
+        function = scalar(network, unit)
+
+        @jax.jit
+        def derivatives(images, one, other):
+            def slope(x):
+                return jax.grad(function)(x, params)
+
+            along = jax.jvp(lambda x: function(x, params), (images,), (one,))[1]
+            twice = jax.jvp(slope, (images,), (one,))[1]
+            mixed = jax.grad(lambda x: jax.jvp(lambda y: function(y, params), (x,), (one,))[1])
+            return along, slope(images), twice, jnp.vdot(other, twice), mixed(images)
+
+        step = 1e-5
+        steps = (images, images + step * first, images - step * first)
+        (along, gradient, twice, product, mixed), *ends = (
+            [np.asarray(a) for a in derivatives(x, first, second)] for x in steps
+        )
+        values = [float(jax.jit(function)(x, params)) for x in steps]
+        exchanged = float(derivatives(images, second, first)[3])
+    scale, bend = np.abs(gradient).max(), np.abs(twice).max()
+    assert bend > 0
+    difference = (values[1] - values[2]) / (2 * step)
+    np.testing.assert_allclose(along, difference, rtol=1e-5, atol=1e-6 * scale)
+    np.testing.assert_allclose(along, np.vdot(gradient, first), rtol=1e-9, atol=1e-10 * scale)
+    slopes = (ends[0][1] - ends[1][1]) / (2 * step)
+    np.testing.assert_allclose(twice, slopes, rtol=1e-4, atol=1e-5 * bend)
+    np.testing.assert_allclose(mixed, twice, rtol=1e-8, atol=1e-9 * bend)
+    np.testing.assert_allclose(product, exchanged, rtol=1e-8)
+
+
+def test_forward_mode_through_a_model_written_out():
+    """<v, J u> is the same in both modes."""
+    network = Network.load("compact")
+    rng = np.random.default_rng(4)
+    images = jnp.asarray(rng.uniform(0, 255, (1, 96, 96, 3)), jnp.float32)
+    move = jnp.asarray(rng.normal(size=images.shape), jnp.float32)
+
+    @jax.jit
+    def both(params, images, move):
+        def read(images):
+            return network.read(params, images)["fc8"]
+
+        change = jax.jvp(read, (images,), (move,))[1]
+        (gradient,) = jax.vjp(read, images)[1](change)
+        return jnp.vdot(change, change), jnp.vdot(gradient, move)
+
+    forward, reverse = both(network.params, images, move)
+    assert float(forward) > 0
+    np.testing.assert_allclose(forward, reverse, rtol=1e-4)

@@ -1,7 +1,8 @@
 """Layers that every model shares, with Caffe's rules, for maps in (batch, row, column, channel).
 
 Functions take arrays and keyword options; ``Conv`` and ``Dense`` also hold parameters. Float32 and
-float64 are computed exactly (``precision`` highest, no TF32), other types at the device's default.
+float64 are computed exactly (``precision`` highest, no TF32) unless `float32_products` says
+otherwise, other types at the device's default.
 """
 
 import jax
@@ -11,11 +12,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from mfvjax.models.convolution import convolve as convolve
-from mfvjax.models.convolution import precision_of as precision_of
 from mfvjax.models.norms import batch_norm as batch_norm
 from mfvjax.models.norms import local_response_norm as local_response_norm
 from mfvjax.models.pooling import average_pool as average_pool
 from mfvjax.models.pooling import max_pool as max_pool
+from mfvjax.models.products import float32_products as float32_products
+from mfvjax.models.products import precision_of as precision_of
 
 
 def dense(
