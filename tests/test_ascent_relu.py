@@ -11,7 +11,7 @@ from flax import linen, nnx
 from mfvjax.ascent import visualize
 from mfvjax.ascent.relu import read_with_relu_inputs
 from mfvjax.models import ops
-from mfvjax.network.precision import CastForward
+from mfvjax.network.precision import PreciseForward
 from mfvjax.objective import channel_objective, read_objectives, stack_objectives, unit_objective
 from mfvjax.schedule import Phase, Schedule
 from tests.small_graph import LAYERS, small_network
@@ -120,7 +120,7 @@ def test_caffe_graphs_and_other_precisions():
         assert float(value.min()) < 0
     half = network.with_precision("bfloat16")
     scale = float(np.abs(found["conv2"]).max())
-    for forward in (half.forward, CastForward(network.forward, "bfloat16")):
+    for forward in (half.forward, PreciseForward(network.forward, "bfloat16")):
         net_input = network.preprocessing.to_net_input(x)
         read = functools.partial(forward, network.params)
         _, coarse = read_with_relu_inputs(read, net_input, ("conv2",))

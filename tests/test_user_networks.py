@@ -311,7 +311,7 @@ def test_user_networks_in_bfloat16(cnn, linen):
     ):
         narrow = network.with_precision("bfloat16")
         assert narrow.forward == network.with_precision("bfloat16").forward
-        assert narrow.with_precision("float32").forward is network.forward
+        assert narrow.with_precision("float32").forward == network.forward
         name = network.logits_layer
         exact, rough = (n.activations(images(2), name)[name] for n in (network, narrow))
         assert rough.dtype == jnp.float32

@@ -16,7 +16,8 @@ from mfvjax.models.caffe_graph import CaffeGraph
 from mfvjax.models.caffenet import AlexNet, CaffeNet
 from mfvjax.models.compact import Compact
 from mfvjax.models.graph import GraphSpec
-from mfvjax.network.precision import cast_floats
+from mfvjax.models.products import float32_products
+from mfvjax.network.precision import PRODUCTS, cast_floats
 from mfvjax.types import Activations, LayerInfo, Params
 
 Build = Callable[[GraphSpec, Any], nnx.Module]
@@ -47,7 +48,8 @@ class ModelForward:
     Attributes:
       architecture: a key of `ARCHITECTURES`.
       spec: the graph.
-      compute_dtype: "bfloat16", or "float32" for the precision of the parameters.
+      compute_dtype: "float32" for the precision of the parameters, or a faster one of
+        `PRECISIONS`.
     """
 
     architecture: str
@@ -57,9 +59,10 @@ class ModelForward:
     def __call__(self, params: Params, net_input: Array) -> Activations:
         """All activations: float64 for float64 parameters, otherwise float32."""
         out = self.result_dtype(params)
-        dtype = out if self.compute_dtype == "float32" else jnp.dtype(self.compute_dtype)
+        dtype = jnp.dtype("bfloat16") if self.compute_dtype == "bfloat16" else out
         module = nnx.merge(_structure(self.architecture, self.spec, dtype), params)
-        return cast_floats(dict(module(net_input.astype(dtype))), out)
+        with float32_products(PRODUCTS[self.compute_dtype]):
+            return cast_floats(dict(module(net_input.astype(dtype))), out)
 
     def result_dtype(self, params: Params) -> Any:
         """Type of the activations."""

@@ -37,11 +37,12 @@ class Network:
       class_names: one per unit of the logits layer, or ``None``.
       class_code_layer: what `code_layer` answers for class units; ``None`` leaves it to the rule.
       architecture: text that tells models with equal parameters apart in `fingerprint`.
-      compute_dtype: ``"float32"`` or ``"bfloat16"``; set by `with_precision`.
+      compute_dtype: ``"float32"``, ``"tensorfloat32"`` or ``"bfloat16"``; `forward` computes in it,
+        whatever it was made for. See `with_precision`.
 
     Raises:
-      ValueError: `logits_layer` or `class_code_layer` is no layer, or `class_names` has another
-        length than the logits layer has units.
+      ValueError: `logits_layer` or `class_code_layer` is no layer, `class_names` has another length
+        than the logits layer has units, or `compute_dtype` is no precision.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Network:
                 f"{len(self.class_names)} class names for the {num_classes} units of layer "
                 f"{self.logits_layer!r}; give one name per unit"
             )
+        object.__setattr__(self, "forward", precision.forward_in(self.compute_dtype, self.forward))
 
     def __repr__(self) -> str:
         height, width = self.input_size
@@ -186,18 +188,21 @@ class Network:
         return self.class_names[index] if self.class_names else f"class {index}"
 
     def with_precision(self, compute_dtype: str) -> Network:
-        """The same network computed in "float32" or "bfloat16"; activations stay float32.
+        """The same network computed in another precision; activations stay float32.
 
-        Parameters are kept as they are and cast inside `forward`, so both share one copy. A user's
-        layer that fixes its own dtype keeps it.
+        "float32" is float32 on every device, in a user's modules too. "tensorfloat32" keeps the
+        type but lets a device multiply matrices with some ten bits of precision: TF32 on NVIDIA's,
+        three passes of bfloat16 on TPUs, nothing else on CPUs. "bfloat16" computes all of it in
+        that type. A layer that fixes its own dtype, or the precision of a product, keeps it.
+
+        Parameters are kept as they are and cast inside `forward`, so all share one copy.
 
         Raises:
           ValueError: another precision.
         """
         if compute_dtype == self.compute_dtype:
             return self
-        forward = precision.forward_in(compute_dtype, self.forward)
-        return dataclasses.replace(self, forward=forward, compute_dtype=compute_dtype)
+        return dataclasses.replace(self, compute_dtype=compute_dtype)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
