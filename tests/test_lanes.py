@@ -84,7 +84,7 @@ def test_lanes_cut_no_group_apart():
     parts = lanes.split((state, whole), lanes=2, together=3)
     # Three blocks of three in two lanes: the last block is repeated.
     assert [part.groups.tolist() for _, part in parts] == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 6, 7, 8]]
-    joined, _ = lanes.join([(one, one.status[None]) for one, _ in parts], num_facets=9)
+    joined, _ = lanes.join([(one, one.status[None].astype(jnp.float32)) for one, _ in parts], num_facets=9)
     np.testing.assert_array_equal(joined.numbers, state.numbers)
 
 
