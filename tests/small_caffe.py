@@ -41,10 +41,12 @@ layer { name: "prob" type: "Softmax" bottom: "score" top: "prob" }
 """
 
 
-def write_small_caffe(folder: pathlib.Path, *, seed: int = 0) -> tuple[pathlib.Path, pathlib.Path]:
+def write_small_caffe(
+    folder: pathlib.Path, *, seed: int = 0, channels: int = 3
+) -> tuple[pathlib.Path, pathlib.Path]:
     """Writes ``deploy.prototxt`` and ``small.caffemodel`` with random weights into `folder`."""
     prototxt = folder / "deploy.prototxt"
-    prototxt.write_text(DEFINITION)
+    prototxt.write_text(DEFINITION.replace("dim: 3 dim: 33", f"dim: {channels} dim: 33"))
     graph = plan_network(read_prototxt(prototxt)).graph
     layers = random_layers(graph, np.random.default_rng(seed))
     return prototxt, write_caffemodel(folder / "small.caffemodel", layers)

@@ -68,7 +68,9 @@ def test_fields_are_the_support_of_the_gradient(network, name):
 
 def test_measured_fields_are_those_of_the_graph(network):
     shapes = {name: info.shape for name, info in network.layers.items()}
-    measured = measure_receptive_fields(network.forward, network.params, shapes, network.input_size)
+    measured = measure_receptive_fields(
+        network.forward, network.params, shapes, network.input_shape
+    )
     assert set(measured) == set(MAPS)
     for name in MAPS:
         assert boxes(network, name) == boxes(network, name, measured[name]), name

@@ -74,8 +74,10 @@ def test_options_that_do_not_fit_are_refused_and_leave_nothing(files, tmp_path):
     with pytest.raises(ValueError, match=r"images of \(7, 7\), network 'made' takes \(6, 5\)"):
         convert(*files, output, preprocessing=Preprocessing((7, 7)))
     gray = write_nodes(tmp_path, [Node("r", "ReLU", ["data"], ["r"])], dims=(1, 1, 4, 4))
-    with pytest.raises(ValueError, match="network 'made' takes 1 channels; images have 3"):
+    with pytest.raises(ValueError, match="network 'made' takes images of 1 channels: give a pre"):
         convert(*gray, output)
+    with pytest.raises(ValueError, match="of 3 channels, network 'made' takes 1"):
+        convert(*gray, output, preprocessing=Preprocessing((4, 4)))
     files[1].write_bytes(b"\x80")
     with pytest.raises(CaffeFormatError, match="never ends"):
         convert(*files, output)

@@ -71,10 +71,18 @@ def logits_layer(graph: GraphSpec) -> str:
 
 def _fitting(preprocessing: Preprocessing | None, graph: GraphSpec) -> Preprocessing:
     height, width, channels = graph.input_shape
-    if channels != 3:
-        raise ValueError(f"network {graph.name!r} takes {channels} channels; images have 3")
     if preprocessing is None:
+        if channels != 3:
+            raise ValueError(
+                f"network {graph.name!r} takes images of {channels} channels: give a preprocessing "
+                "whose domain has as many"
+            )
         return Preprocessing((height, width), "BGR", CAFFE_IMAGENET.mean)
+    if preprocessing.domain.channels != channels:
+        raise ValueError(
+            f"preprocessing makes images of {preprocessing.domain.channels} channels, network "
+            f"{graph.name!r} takes {channels}"
+        )
     if preprocessing.input_size != (height, width):
         raise ValueError(
             f"preprocessing makes images of {preprocessing.input_size}, network {graph.name!r} "

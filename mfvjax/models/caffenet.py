@@ -16,6 +16,7 @@ class CaffeNet(nnx.Module):
 
     Args:
       rngs: makes the starting parameters.
+      channels: of the images.
       num_classes: outputs of ``fc8`` and ``prob``.
       dtype: of the computation and of the activations.
       param_dtype: of the parameters.
@@ -30,13 +31,14 @@ class CaffeNet(nnx.Module):
         self,
         *,
         rngs: nnx.Rngs | None = None,
+        channels: int = 3,
         num_classes: int = 1000,
         dtype: DTypeLike = jnp.float32,
         param_dtype: DTypeLike = jnp.float32,
     ) -> None:
         rngs = nnx.Rngs(0) if rngs is None else rngs
         kinds: dict[str, Any] = {"rngs": rngs, "dtype": dtype, "param_dtype": param_dtype}
-        self.conv1 = layers.Conv(3, 96, kernel_size=11, stride=4, **kinds)
+        self.conv1 = layers.Conv(channels, 96, kernel_size=11, stride=4, **kinds)
         self.conv2 = layers.Conv(96, 256, kernel_size=5, pad=2, groups=2, **kinds)
         self.conv3 = layers.Conv(256, 384, kernel_size=3, pad=1, **kinds)
         self.conv4 = layers.Conv(384, 384, kernel_size=3, pad=1, groups=2, **kinds)
@@ -46,7 +48,7 @@ class CaffeNet(nnx.Module):
         self.fc8 = layers.Dense(4096, num_classes, **kinds)
 
     def __call__(
-        self, net_input: Float[Array, "batch 227 227 3"]
+        self, net_input: Float[Array, "batch height width channels"]
     ) -> dict[str, Float[Array, "batch *shape"]]:
         """Every activation by Caffe's name, in execution order; ``conv1`` to ``fc7`` rectified."""
         blobs: dict[str, Array] = {}

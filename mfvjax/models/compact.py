@@ -25,6 +25,7 @@ class Compact(nnx.Module):
 
     Args:
       rngs: makes the starting parameters.
+      channels: of the images.
       num_classes: outputs of ``fc8`` and ``prob``.
       dtype: of the computation and of the activations.
       param_dtype: of the parameters.
@@ -36,13 +37,14 @@ class Compact(nnx.Module):
         self,
         *,
         rngs: nnx.Rngs | None = None,
+        channels: int = 3,
         num_classes: int = 14,
         dtype: DTypeLike = jnp.float32,
         param_dtype: DTypeLike = jnp.float32,
     ) -> None:
         rngs = nnx.Rngs(0) if rngs is None else rngs
         kinds: dict[str, Any] = {"rngs": rngs, "dtype": dtype, "param_dtype": param_dtype}
-        self.conv1 = layers.Conv(3, 48, kernel_size=9, stride=3, **kinds)
+        self.conv1 = layers.Conv(channels, 48, kernel_size=9, stride=3, **kinds)
         self.conv2 = layers.Conv(48, 128, kernel_size=5, pad=2, groups=2, **kinds)
         self.conv3 = layers.Conv(128, 160, kernel_size=3, pad=1, **kinds)
         self.conv4 = layers.Conv(160, 160, kernel_size=3, pad=1, groups=2, **kinds)
@@ -52,7 +54,10 @@ class Compact(nnx.Module):
         self.fc8 = layers.Dense(256, num_classes, **kinds)
 
     def __call__(
-        self, net_input: Float[Array, "batch 96 96 3"], *, drop_key: Key[Array, ""] | None = None
+        self,
+        net_input: Float[Array, "batch height width channels"],
+        *,
+        drop_key: Key[Array, ""] | None = None,
     ) -> dict[str, Float[Array, "batch *shape"]]:  # noqa: UP037  (a shape)
         """Every activation by name, in execution order; ``conv1`` to ``fc7`` rectified.
 

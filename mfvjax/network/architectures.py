@@ -23,18 +23,18 @@ from mfvjax.types import Activations, LayerInfo, Params
 Build = Callable[[GraphSpec, Any], nnx.Module]
 
 
-def _classes(spec: GraphSpec) -> int:
+def _sizes(spec: GraphSpec) -> dict[str, int]:
     shape = spec.blob_shapes().get("fc8")
     if shape is None:
         raise ValueError(f"the graph of network {spec.name!r} has no layer fc8")
-    return shape[-1]
+    return {"channels": spec.input_shape[-1], "num_classes": shape[-1]}
 
 
 ARCHITECTURES: dict[str, Build] = {
     "caffe_graph": lambda spec, dtype: CaffeGraph(spec, dtype=dtype),
-    "caffenet": lambda spec, dtype: CaffeNet(num_classes=_classes(spec), dtype=dtype),
-    "alexnet": lambda spec, dtype: AlexNet(num_classes=_classes(spec), dtype=dtype),
-    "compact": lambda spec, dtype: Compact(num_classes=_classes(spec), dtype=dtype),
+    "caffenet": lambda spec, dtype: CaffeNet(**_sizes(spec), dtype=dtype),
+    "alexnet": lambda spec, dtype: AlexNet(**_sizes(spec), dtype=dtype),
+    "compact": lambda spec, dtype: Compact(**_sizes(spec), dtype=dtype),
 }
 """Models by the name that a weights file uses: ``(graph, dtype of the computation) -> module``."""
 

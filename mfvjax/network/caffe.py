@@ -35,15 +35,17 @@ def from_caffe(
       prototxt: text definition, for deployment or training.
       caffemodel: binary weights.
       name: for people; the definition's own name if ``None``.
-      preprocessing: if ``None``, BGR minus (104, 117, 123), of the definition's input size.
+      preprocessing: if ``None``, BGR minus (104, 117, 123), of the definition's input size; must be
+        given for images of other than three channels, with their domain.
       class_names: one per class.
       logits_layer: the classes; if ``None`` what the last softmax reads, or the last layer.
       code_layer: describes images of a class; if ``None`` the last layer before the classes.
       ignore_layers: patterns such as ``"loss1/*"`` of weights that the definition does not use.
 
     Raises:
-      ValueError: a file is damaged, unsupported or does not fit the other, the preprocessing has
-        another size than the network, or a layer does not exist.
+      ValueError: a file is damaged, unsupported or does not fit the other, the preprocessing is
+        missing or has another size or number of channels than the network, or a layer does not
+        exist.
       OSError: a file cannot be read.
     """
     import weights_convert
@@ -52,7 +54,7 @@ def from_caffe(
     prototxt, caffemodel = pathlib.Path(prototxt), pathlib.Path(caffemodel)
     spec, arrays = weights_convert.read_caffe(prototxt, caffemodel, ignore_layers=ignore_layers)
     if preprocessing is None:
-        preprocessing = Preprocessing(spec.input_shape[:2], "BGR", CAFFE_IMAGENET.mean)
+        preprocessing = _usual_preprocessing(spec)
     return from_graph(
         spec,
         arrays,
@@ -83,20 +85,23 @@ def from_graph(
       arrays: by ``"layer/parameter"``, in Flax's layout.
       architecture: the model that computes the graph, a key of `ARCHITECTURES`.
       name: for people.
-      preprocessing: from RGB images in [0, 255] to the graph's input.
+      preprocessing: from images to the graph's input.
       logits_layer: the classes.
       class_names: one per class.
       code_layer: describes images of a class; if ``None`` the last layer before the classes.
 
     Raises:
-      ValueError: the architecture is unknown, the graph takes no images or images of another size
-        than `preprocessing` makes; a parameter is missing, unknown, of another shape, not floating
-        point or not finite; or a layer does not exist.
+      ValueError: the architecture is unknown, the graph takes images of another size or number of
+        channels than `preprocessing` makes; a parameter is missing, unknown, of another shape, not
+        floating point or not finite; or a layer does not exist.
     """
     params = checked_params(parameter_shapes(architecture, spec), arrays)
     height, width, channels = spec.input_shape
-    if channels != 3:
-        raise ValueError(f"network {name!r} takes {channels} channels; images have 3")
+    if preprocessing.domain.channels != channels:
+        raise ValueError(
+            f"the preprocessing makes images of {preprocessing.domain.channels} channels, network "
+            f"{name!r} takes {channels}; its domain must have as many"
+        )
     if preprocessing.input_size != (height, width):
         raise ValueError(
             f"the preprocessing makes images of {preprocessing.input_size}, network {name!r} "
@@ -113,6 +118,17 @@ def from_graph(
         class_code_layer=code_layer,
         architecture=f"{architecture} {spec.to_json()}",
     )
+
+
+def _usual_preprocessing(spec: GraphSpec) -> Preprocessing:
+    height, width, channels = spec.input_shape
+    if channels != 3:
+        domain = "GREY" if channels == 1 else f"Domain({channels}, low, high, kind)"
+        raise ValueError(
+            f"network {spec.name!r} takes images of {channels} channels: give a preprocessing that "
+            f"says what they are, such as Preprocessing({(height, width)}, domain={domain})"
+        )
+    return Preprocessing((height, width), "BGR", CAFFE_IMAGENET.mean)
 
 
 def checked_params(

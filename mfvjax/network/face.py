@@ -31,7 +31,7 @@ class Network:
       forward: ``(params, net_input) -> {layer: activation}``, pure; every activation has the batch
         axis first and channels last, and is float32 (float64 if `params` are).
       params: pytree that `forward` takes.
-      preprocessing: from RGB images in [0, 255] to ``net_input``.
+      preprocessing: from images to ``net_input``; says what images are.
       layers: facts of every activation that `forward` returns, in the order of execution.
       logits_layer: the classes before the softmax; ``read`` finds them here.
       class_names: one per unit of the logits layer, or ``None``.
@@ -80,6 +80,11 @@ class Network:
         return self.preprocessing.input_size
 
     @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """``(height, width, channels)`` of the images the network takes."""
+        return (*self.preprocessing.input_size, self.preprocessing.domain.channels)
+
+    @property
     def num_classes(self) -> int:
         """Units of the logits layer."""
         return self.layers[self.logits_layer].num_units
@@ -90,12 +95,14 @@ class Network:
         about = (self.architecture, self.preprocessing.to_json(), self.compute_dtype)
         return fingerprint(about, self.params)
 
-    def read(self, params: Params, images: Num[Array, "batch height width 3"]) -> Activations:
-        """All activations of RGB images in [0, 255]; pure, to be jitted, mapped or differentiated.
+    def read(
+        self, params: Params, images: Num[Array, "batch height width channels"]
+    ) -> Activations:
+        """All activations of images; pure, to be jitted, mapped or differentiated in any mode.
 
         Args:
           params: the network's own `params`, or others of the same structure.
-          images: of the network's input size; not checked here.
+          images: of the network's `input_shape`; not checked here.
         """
         return dict(self.forward(params, self.preprocessing.to_net_input(images)))
 
@@ -105,7 +112,7 @@ class Network:
         """Activations of a batch of images, compiled once per batch size and choice of layers.
 
         Args:
-          images: RGB in [0, 255], ``(batch, height, width, 3)``, floats or integers.
+          images: ``(batch, *input_shape)`` in the range of their domain, floats or integers.
           layers: one name or several; all if ``None``. Others are not computed.
 
         Returns:
@@ -119,10 +126,10 @@ class Network:
         )
         for name in names:
             units.find_layer(self.layers, name)
-        if np.ndim(images) != 4 or np.shape(images)[1:] != (*self.input_size, 3):
-            height, width = self.input_size
+        if np.ndim(images) != 4 or np.shape(images)[1:] != self.input_shape:
+            shape = ", ".join(map(str, self.input_shape))
             raise ValueError(
-                f"network {self.name!r} takes images of shape (batch, {height}, {width}, 3), "
+                f"network {self.name!r} takes images of shape (batch, {shape}), "
                 f"not {np.shape(images)}"
             )
         ordered = tuple(name for name in self.layers if name in names)

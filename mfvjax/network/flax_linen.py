@@ -64,7 +64,7 @@ def from_linen(
     evaluation mode must be built for it (``BatchNorm(use_running_average=True)``).
 
     Args:
-      module: takes net inputs ``(batch, height, width, 3)``.
+      module: takes net inputs ``(batch, height, width, channels)``.
       variables: all collections: ``{"params": ..., "batch_stats": ...}``.
       preprocessing: see `from_nnx`, as the other options.
       input_size: ``(height, width)``; instead of `preprocessing`.
@@ -82,7 +82,7 @@ def from_linen(
     variables = {key: value for key, value in variables.items() if key != _INTERMEDIATES}
     arguments = named_outputs.evaluation_arguments(type(module).__call__) | (call_arguments or {})
     run = LinenRun(module, arguments, capture_all=False)
-    if not named_outputs.returns_names(run, variables, preprocessing.input_size):
+    if not named_outputs.returns_names(run, variables, preprocessing):
         run = dataclasses.replace(run, capture_all=True)
     return network_of(
         run,

@@ -47,16 +47,17 @@ def network_of(
     code_layer: str | None,
 ) -> Network:
     """Makes a ``Network`` of a traced user module; see `flax_nnx.from_nnx` for the options."""
-    traced = named_outputs.trace(run, params, preprocessing.input_size)
+    traced = named_outputs.trace(run, params, preprocessing)
     names = _chosen(layers, traced.shapes)
     forward = NamedForward(run, names)
     shapes = {name: traced.shapes[name] for name in names}
+    input_shape = (*preprocessing.input_size, preprocessing.domain.channels)
     return Network(
         name=name or default_name,
         forward=forward,
         params=params,
         preprocessing=preprocessing,
-        layers=measured_layers(forward, params, shapes, preprocessing.input_size),
+        layers=measured_layers(forward, params, shapes, input_shape),
         logits_layer=logits_layer or _default_logits(shapes, traced.returned),
         class_names=None if class_names is None else tuple(class_names),
         class_code_layer=code_layer,

@@ -58,18 +58,18 @@ def from_nnx(
 ) -> Network:
     """Wraps a user's NNX module; the module itself is neither changed nor kept.
 
-    The module takes net inputs ``(batch, height, width, 3)``. What it names is found in this order:
-    it returns a dictionary of activations, or ``(logits, dictionary)``; otherwise every submodule's
-    output is listed under the submodule's path (``"blocks/0/conv"``). Values that the module has
-    sown as ``nnx.Intermediate`` are listed in either case. An array returned without a name is
-    listed as ``"output"``, unless a submodule has made it.
+    The module takes net inputs ``(batch, height, width, channels)``. What it names is found in this
+    order: it returns a dictionary of activations, or ``(logits, dictionary)``; otherwise every
+    submodule's output is listed under the submodule's path (``"blocks/0/conv"``). Values that the
+    module has sown as ``nnx.Intermediate`` are listed in either case. An array returned without a
+    name is listed as ``"output"``, unless a submodule has made it.
 
     It runs in evaluation mode: dropout off, running averages in batch normalization, and False or
     True for arguments named train, training, is_training, deterministic or use_running_average.
 
     Args:
       module: not modified.
-      preprocessing: from RGB images in [0, 255] to what the module takes.
+      preprocessing: from images to what the module takes; its domain says what images are.
       input_size: ``(height, width)``; instead of `preprocessing`, for plain RGB in [0, 255].
       name: for people; the class's name if ``None``.
       layers: activations to keep; all if ``None``.
@@ -94,7 +94,7 @@ def from_nnx(
     arguments = named_outputs.evaluation_arguments(type(module).__call__) | (call_arguments or {})
     preprocessing = preprocessing_of(preprocessing, input_size)
     run = NnxRun(graphdef, random_state, arguments, capture_all=False)
-    if not named_outputs.returns_names(run, params, preprocessing.input_size):
+    if not named_outputs.returns_names(run, params, preprocessing):
         run = dataclasses.replace(run, capture_all=True)
     return network_of(
         run,

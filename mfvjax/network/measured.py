@@ -43,13 +43,13 @@ def measured_layers(
     forward: ForwardFn,
     params: Params,
     shapes: Mapping[str, tuple[int, ...]],
-    input_size: tuple[int, int],
+    input_shape: tuple[int, int, int],
 ) -> dict[str, LayerInfo]:
     """Facts of the layers of `shapes`; one measurement serves all of them."""
 
     @functools.cache
     def measure() -> dict[str, ReceptiveField]:
-        return measure_receptive_fields(forward, params, shapes, input_size)
+        return measure_receptive_fields(forward, params, shapes, input_shape)
 
     return {name: MeasuredLayer(name, shape, measure) for name, shape in shapes.items()}
 
@@ -58,7 +58,7 @@ def measure_receptive_fields(
     forward: ForwardFn,
     params: Params,
     shapes: Mapping[str, tuple[int, ...]],
-    input_size: tuple[int, int],
+    input_shape: tuple[int, int, int],
 ) -> dict[str, ReceptiveField]:
     """Receptive fields of the maps among `shapes`, from which outputs change with which input.
 
@@ -71,13 +71,13 @@ def measure_receptive_fields(
       forward: ``(params, net_input) -> {layer: activation}``.
       params: as `forward` takes them; copied to the CPU.
       shapes: of the activations, without the batch axis.
-      input_size: ``(height, width)`` in pixels.
+      input_shape: ``(height, width, channels)``.
     """
     with jax.default_device(_probe_device()):
         params = jax.device_put(params, _probe_device())
         maps = [name for name, shape in shapes.items() if len(shape) == 3]
-        rows = _probe_axis(forward, params, maps, input_size, axis=0)
-        columns = _probe_axis(forward, params, list(rows), input_size, axis=1)
+        rows = _probe_axis(forward, params, maps, input_shape, axis=0)
+        columns = _probe_axis(forward, params, list(rows), input_shape, axis=1)
     fields = {}
     for name in columns:
         vertical, horizontal = fit_affine(rows[name]), fit_affine(columns[name])
@@ -96,11 +96,15 @@ def _probe_device() -> jax.Device | None:
 
 
 def _probe_axis(
-    forward: ForwardFn, params: Params, names: list[str], input_size: tuple[int, int], axis: int
+    forward: ForwardFn,
+    params: Params,
+    names: list[str],
+    input_shape: tuple[int, int, int],
+    axis: int,
 ) -> dict[str, Dependence]:
     """Dependence along one axis of the maps `names`, without those that see everything."""
-    side = input_size[axis]
-    probe = functools.partial(_probe, forward, params, input_size, axis)
+    side = input_shape[axis]
+    probe = functools.partial(_probe, forward, params, input_shape, axis)
     ends = probe(names, np.unique([0, side // 2, side - 1]))
     local = [name for name in names if not ends[name].all()]
     blocks = [probe(local, np.arange(side)[i : i + _BATCH]) for i in range(0, side, _BATCH)]
@@ -110,7 +114,7 @@ def _probe_axis(
 def _probe(
     forward: ForwardFn,
     params: Params,
-    input_size: tuple[int, int],
+    input_shape: tuple[int, int, int],
     axis: int,
     names: list[str],
     places: np.ndarray,
@@ -118,9 +122,9 @@ def _probe(
     """Which output rows (or columns) of each map change with the input's at `places`."""
     if not names:
         return {}
-    plain = np.random.default_rng(0).uniform(-1, 1, (1, *input_size, 3)).astype(np.float32)
+    plain = np.random.default_rng(0).uniform(-1, 1, (1, *input_shape)).astype(np.float32)
     probes = np.repeat(plain, 1 + _BATCH, axis=0)
-    half = (input_size[1 - axis] + 1) // 2
+    half = (input_shape[1 - axis] + 1) // 2
     for probe, place in zip(np.moveaxis(probes[1:], 1 + axis, 1), places, strict=False):
         probe[place, :half], probe[place, half:] = np.nan, np.inf
     out = _selected(forward, tuple(names))(params, jnp.asarray(probes))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from mfvjax.preprocess import Preprocessing
 from mfvjax.types import Activations
 
 OUTPUT = "output"  # name of what a module returns without naming it
@@ -129,21 +130,21 @@ def captured_names(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Array
     return flat
 
 
-def returns_names(run: Run, params: Any, input_size: Sequence[int]) -> bool:
+def returns_names(run: Run, params: Any, preprocessing: Preprocessing) -> bool:
     """Whether the module itself returns a dictionary of activations; computes nothing."""
     found = []
 
     def note(params: Any, net_input: Array) -> None:
         found.append(run(params, net_input).named is not None)
 
-    jax.eval_shape(note, params, _net_input(input_size))
+    jax.eval_shape(note, params, _net_input(preprocessing))
     return found[-1]
 
 
 def trace(
     run: Run,
     params: Any,
-    input_size: Sequence[int],
+    preprocessing: Preprocessing,
 ) -> Traced:
     """Finds the names, shapes and order of the activations, without computing any.
 
@@ -153,7 +154,7 @@ def trace(
     Args:
       run: calls the module.
       params: as `run` takes them.
-      input_size: ``(height, width)`` in pixels.
+      preprocessing: tells what images the module takes.
 
     Raises:
       ValueError: there is no activation at all.
@@ -167,7 +168,7 @@ def trace(
         return {name: array for name, array in named.items() if _is_activation(array)}
 
     make = jax.make_jaxpr(activations, return_shape=True)
-    program, shapes = make(params, _net_input(input_size))
+    program, shapes = make(params, _net_input(preprocessing))
     made_by = {id(v): i for i, eqn in enumerate(program.eqns) for v in eqn.outvars}
     outvars = dict(zip(sorted(shapes), program.jaxpr.outvars, strict=True))
     names = sorted(shapes, key=lambda name: made_by.get(id(outvars[name]), -1))
@@ -180,8 +181,9 @@ def trace(
     return Traced(found, returned[0] if returned and returned[0] in found else None)
 
 
-def _net_input(input_size: Sequence[int]) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((_PROBE_BATCH, *input_size, 3), jnp.float32)
+def _net_input(preprocessing: Preprocessing) -> jax.ShapeDtypeStruct:
+    shape = (_PROBE_BATCH, *preprocessing.input_size, preprocessing.domain.channels)
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
 def _is_activation(array: Array) -> bool:
