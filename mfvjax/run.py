@@ -11,29 +11,34 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
+from mfvjax.domain import RGB, Domain
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RealImages:
-    """The real images whose facets were sought, in their 2-D map; n images.
+    """The real images whose facets were sought, in their 2-D map; n images of c channels.
 
     Attributes:
       names: one per image, unique: a path inside the folder, say.
       activations: ``(n,)``, the unit's activation.
       map: ``(n, 2)``, the embedding.
       assignment: ``(n,)``, the facet of each image, from 0.
-      thumbnails: ``(n, t, t, 3)``, small copies, RGB.
+      thumbnails: ``(n, t, t, c)``, small copies in 256 levels, see `Domain.levels`; what is no
+        picture is squeezed into the square.
     """
 
     names: tuple[str, ...]
     activations: Float32[np.ndarray, " n"]
     map: Float[np.ndarray, "n 2"]
     assignment: Int[np.ndarray, " n"]
-    thumbnails: UInt8[np.ndarray, "n t t 3"]
+    thumbnails: UInt8[np.ndarray, "n t t c"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FacetRecords:
     """The facets found among the real images, largest first; k facets, m images shown of each.
+
+    Images have c channels and the values of the run's domain.
 
     Attributes:
       sizes: ``(k,)``, images in each cluster.
@@ -41,17 +46,17 @@ class FacetRecords:
       centroids: ``(k, 2)`` in the map.
       nearest: ``(k, m)``, indices of the images nearest to each centroid, nearest first; -1 where a
         facet has fewer.
-      nearest_images: ``(k, m, h, w, 3)``, those images as the network saw them, RGB; black where
-        `nearest` is -1.
-      mean_images: ``(k, h, w, 3)``, RGB grey levels in [0, 255].
+      nearest_images: ``(k, m, h, w, c)``, those images as the network saw them, uint8 where the
+        domain `Domain.is_8bit`; its lowest value, as black is, where `nearest` is -1.
+      mean_images: ``(k, h, w, c)``.
     """
 
     sizes: Int[np.ndarray, " k"]
     homogeneity: Float[np.ndarray, " k"]
     centroids: Float[np.ndarray, "k 2"]
     nearest: Int[np.ndarray, "k m"]
-    nearest_images: UInt8[np.ndarray, "k m h w 3"]
-    mean_images: Float32[np.ndarray, "k h w 3"]
+    nearest_images: UInt8[np.ndarray, "k m h w c"] | Float32[np.ndarray, "k m h w c"]
+    mean_images: Float32[np.ndarray, "k h w c"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,9 +64,9 @@ class FacetImages:
     """The visualization of each facet; S steps, P phases.
 
     Attributes:
-      images: ``(k, height, width, 3)``, final canvases, RGB grey levels in [0, 255].
+      images: ``(k, height, width, channels)``, final canvases, with the values of the run's domain.
       phase_images: the canvases at the end of each phase, P arrays; 8-bit where only their pictures
-        are kept, as an atlas does.
+        are kept, as an atlas does where the domain `Domain.is_8bit`.
       phase_ends: steps taken at the end of each phase.
       activations: ``(k, S)``, the objective at every step, before the step.
       final_activations: ``(k,)``, of the unit on the center crop of the final image.
@@ -71,8 +76,10 @@ class FacetImages:
       stopped_at: ``(k,)``, the step at which a facet stopped early, -1 where it did not.
     """
 
-    images: Float32[np.ndarray, "k height width 3"]
-    phase_images: tuple[Float32[np.ndarray, "k _ _ 3"] | UInt8[np.ndarray, "k _ _ 3"], ...]
+    images: Float32[np.ndarray, "k height width channels"]
+    phase_images: tuple[
+        Float32[np.ndarray, "k _ _ channels"] | UInt8[np.ndarray, "k _ _ channels"], ...
+    ]
     phase_ends: tuple[int, ...]
     activations: Float32[np.ndarray, "k steps"]
     final_activations: Float32[np.ndarray, " k"]
@@ -99,6 +106,7 @@ class Run:
       scores: name of a metric -> one value per facet, ``(k,)``; see `mfvjax.metrics` for what each
         means.
       summary: name -> one number of the whole run (stability of the clustering, facet recall, ...).
+      domain: what the images are.
     """
 
     unit: str
@@ -112,6 +120,7 @@ class Run:
     shown: FacetImages
     scores: dict[str, Float[np.ndarray, " k"]]
     summary: dict[str, float]
+    domain: Domain = RGB
 
     @property
     def num_facets(self) -> int:

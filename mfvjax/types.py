@@ -1,9 +1,9 @@
 """Names that every room shares: array aliases, units, and the facts of a layer.
 
 Conventions, fixed here once: an *image* is ``(height, width, channels)``, float32, in the range of
-its `mfvjax.domain.Domain`: RGB in [0, 255] unless told otherwise; *images* adds a leading axis. Only
-``preprocess`` knows what a network eats. Positions are ``(row, column)``, boxes are half open, and
-sizes are ``(height, width)``.
+its `mfvjax.domain.Domain`: RGB in [0, 255] unless told otherwise; *images* adds a leading axis.
+Only ``preprocess`` knows what a network eats. Positions are ``(row, column)``, boxes are half open,
+and sizes are ``(height, width)``.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from mfvjax.report import words
 from mfvjax.report.files import write_whole
 from mfvjax.report.page import environment, policy_hash
 from mfvjax.store import DamagedRunError, NotARunError, UnknownVersionError, read_header
+from mfvjax.store.header import domain_of
 from mfvjax.types import Unit
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
@@ -60,6 +61,7 @@ def _entry(unit: str, name: str, head: dict[str, Any]) -> dict[str, Any]:
         "path": f"{UNITS}/{quote(name)}",
         "num_facets": num_facets,
         "num_images": len(head["real"]["names"]),
+        "domain": domain_of(head),
         "scores": {**{key: scores.get(key) for key in _OF_FACETS}, **summary},
     }
 
@@ -104,7 +106,7 @@ def _columns(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
     for name in (*_OF_UNITS, *_OF_FACETS):
         if any(_known(entry["scores"].get(name)) for entry in entries):
-            about = words.column(name)
+            about = words.column(name, entries[0]["domain"])
             first = "ascending" if about.better == "lower" else "descending"
             columns.append({"title": about.title, "first": first, "score": name, "about": about})
     return columns

@@ -70,11 +70,12 @@ def print_run(run: Run, folder: pathlib.Path, *, as_json: bool, quiet: bool) -> 
     console = Console(width=None if sys.stdout.isatty() else _WIDE)
     called = "" if run.unit.startswith(run.title) else f" ({run.title})"
     table = Table(title=f"{run.unit}{called}: {run.num_facets} facets", box=None)
-    for heading in ("facet", "images", *(METRICS[name].title for name in _SHOWN), "seen as"):
+    shown = [name for name in _SHOWN if name in run.scores]
+    for heading in ("facet", "images", *(METRICS[name].title for name in shown), "seen as"):
         table.add_column(heading, justify="right" if heading != "seen as" else "left")
     for k in range(run.num_facets):
         names = run.shown.top_class_names[k]
-        values = (f"{run.scores[name][k]:.3g}" for name in _SHOWN)
+        values = (f"{run.scores[name][k]:.3g}" for name in shown)
         table.add_row(
             str(k + 1), str(run.facets.sizes[k]), *values, names[0] if names else "", style=None
         )

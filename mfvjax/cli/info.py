@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mfvjax.domain import Domain
+
 if TYPE_CHECKING:
     from mfvjax.network import Network
 
@@ -87,11 +89,13 @@ def _print_table(facts: dict[str, Any]) -> None:
 
 def _summary(facts: dict[str, Any]) -> str:
     preprocessing = facts["preprocessing"]
+    domain = preprocessing.get("domain")
+    images = preprocessing["channel_order"] if domain is None else str(Domain.from_json(domain))
     names = "no class names" if facts["class_names"] is None else "named"
     return (
         f"{facts['name']}: {facts['num_parameters']:,} parameters, "
         f"sha256 {facts['fingerprint'][:16]}\n"
-        f"input {_times(facts['input_size'])} {preprocessing['channel_order']}, "
+        f"input {_times(facts['input_size'])} {images}, "
         f"mean {preprocessing['mean']}, scale {preprocessing['scale']}\n"
         f"{facts['num_classes']} classes ({names}) in layer {facts['logits_layer']}\n"
     )

@@ -21,7 +21,7 @@ def command(
         typer.Option("--images", "-i", help="Where the images are now, if they have moved."),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(help="Largest difference of a pixel, in grey levels.")
+        float, typer.Option(help="Largest difference of a pixel, in the units of the images.")
     ] = 0.0,
     device: o.Device = None,
     quiet: o.Quiet = False,
@@ -42,7 +42,8 @@ def command(
         again = replay(run, progress=progress, **moved)
     difference = largest_difference(run, again)
     if not quiet:
-        typer.echo(f"largest difference: {difference:g} grey levels")
+        unit = "grey levels" if run.domain.is_8bit else f"in {run.domain}"
+        typer.echo(f"largest difference: {difference:g} {unit}")
     if not difference <= tolerance:
         changed = [
             f"{name} {old} -> {again.versions.get(name)}"

@@ -1,6 +1,7 @@
 """What a visualization is worth, in numbers: plain NumPy functions of arrays, each with its unit.
 
-`METRICS` says of every number that a run stores what it means and which way is better.
+`METRICS` says of every number that a run stores what it means and which way is better; `metric`
+also where images are not RGB.
 """
 
 from mfvjax.metrics.activation import activation_percentile as activation_percentile
@@ -17,3 +18,4 @@ from mfvjax.metrics.fragments import gradient_spread as gradient_spread
 from mfvjax.metrics.lab import rgb_to_lab as rgb_to_lab
 from mfvjax.metrics.table import METRICS as METRICS
 from mfvjax.metrics.table import Metric as Metric
+from mfvjax.metrics.table import metric as metric

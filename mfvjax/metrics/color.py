@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Real
 
+from mfvjax.domain import RGB, Domain
 from mfvjax.metrics.lab import rgb_to_lab
 
 
@@ -15,6 +16,7 @@ def color_distance(
     num_pixels: int = 8192,
     num_directions: int = 64,
     seed: int = 0,
+    domain: Domain = RGB,
 ) -> float:
     """How far the colors of `image` are from those of real images, wherever in the image they are.
 
@@ -22,17 +24,18 @@ def color_distance(
     it with that of a control: an image of the same unit that was started from noise.
 
     Args:
-      image: RGB grey levels.
+      image: RGB.
       real_images: of its facet, at least one; leave out rows that only pad.
       num_pixels: as many are drawn from each side (all, if there are fewer), spread evenly in
         raster order. With the default two draws from one photograph differ by about 0.2.
       num_directions: see `sliced_wasserstein`.
       seed: of the draw.
+      domain: of the images.
 
     Returns: L*a*b* units, at least 0: shifting all pixels by a color difference ΔE gives that ΔE.
 
     Raises:
-      ValueError: no real image, or `num_pixels` < 1.
+      ValueError: no real image, `num_pixels` < 1, or the domain is not of RGB images.
     """
     if real_images.size == 0 or num_pixels < 1:
         raise ValueError(
@@ -40,7 +43,8 @@ def color_distance(
             f"and {num_pixels} pixels"
         )
     sides = [_draw(pixels, num_pixels, seed) for pixels in (image, real_images)]
-    return sliced_wasserstein(*map(rgb_to_lab, sides), num_directions=num_directions)
+    points, others = (rgb_to_lab(side, domain=domain) for side in sides)
+    return sliced_wasserstein(points, others, num_directions=num_directions)
 
 
 def sliced_wasserstein(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from mfvjax.domain import RGB, Domain
 from mfvjax.metrics.lab import rgb_to_lab
 
 
@@ -28,19 +29,26 @@ def code_diversity(codes: Float[np.ndarray, "k d"], centroids: Float[np.ndarray,
     return shown / real if real > 1e-12 else float("nan")
 
 
-def image_diversity(images: Real[np.ndarray, "k h w 3"]) -> float:
-    """Mean color difference between two images, pixel by pixel, over all pairs.
+def image_diversity(images: Real[np.ndarray, "k h w c"], *, domain: Domain = RGB) -> float:
+    """Mean difference between two images, pixel by pixel, over all pairs.
+
+    Of RGB images it is the color difference ΔE*ab. Of all others it is the root mean square over
+    the channels, in percent of the domain's range: 0 to 100, whatever the range and the channels.
 
     Args:
-      images: RGB grey levels in [0, 255].
+      images: in the range of `domain`.
+      domain: of the images.
 
-    Returns: CIE L*a*b* units (ΔE*ab), 0 where all are the same; NaN with fewer than two.
+    Returns: CIE L*a*b* units or percent, 0 where all are the same; NaN with fewer than two.
     """
-    lab = rgb_to_lab(images)
-    pairs = _pairs(len(lab))
+    if domain.is_color:
+        points = rgb_to_lab(images, domain=domain)
+    else:
+        points = images.astype(np.float64) * (100 / domain.span / np.sqrt(domain.channels))
+    pairs = _pairs(len(points))
     if not pairs:
         return float("nan")
-    return float(np.mean([np.linalg.norm(lab[i] - lab[j], axis=-1).mean() for i, j in pairs]))
+    return float(np.mean([np.linalg.norm(points[i] - points[j], axis=-1).mean() for i, j in pairs]))
 
 
 def homogeneity(

@@ -7,6 +7,8 @@ import types
 from collections.abc import Mapping
 from typing import Literal
 
+from mfvjax.domain import RGB, Domain
+
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
@@ -127,3 +129,22 @@ METRICS: Mapping[str, Metric] = types.MappingProxyType(
         ),
     }
 )
+"""Of runs of RGB images; `metric` for others."""
+
+_WITHOUT_COLOR = {
+    "image_diversity": Metric(
+        "image diversity",
+        "%",
+        "higher",
+        "Mean difference between two visualizations, pixel by pixel, in percent of the range of "
+        "the images.",
+        whole_run=True,
+    ),
+}
+
+
+def metric(name: str, domain: Domain = RGB) -> Metric | None:
+    """What a number means in a run whose images are of `domain`; ``None`` for an unknown one."""
+    if not domain.is_color and name in _WITHOUT_COLOR:
+        return _WITHOUT_COLOR[name]
+    return METRICS.get(name)

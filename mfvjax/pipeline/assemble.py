@@ -6,13 +6,13 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, Num, UInt8
 
 from mfvjax.ascent import Visualization
 from mfvjax.facets.means import group_rows, pick
 from mfvjax.facets.patches import load_patches
 from mfvjax.facets.result import Facets
-from mfvjax.images import ImageSource, load_images
+from mfvjax.images import ImageSource, ResizeRule, iterate_batches, load_images
 from mfvjax.network import Network
 from mfvjax.pipeline.provenance import images_fingerprint, versions
 from mfvjax.pipeline.scoring import Scores
@@ -28,25 +28,31 @@ class Pictures:
     """What a run keeps of the real images.
 
     Attributes:
-      nearest: ``(k, m, h, w, 3)``; see `mfvjax.run.FacetRecords`.
+      nearest: ``(k, m, h, w, c)``; see `mfvjax.run.FacetRecords`.
       real: all of them, small.
       sha256: of the names and contents of all.
     """
 
-    nearest: UInt8[np.ndarray, "k m h w 3"]
+    nearest: Num[np.ndarray, "k m h w c"]
     real: RealImages
     sha256: str
 
 
 def read_pictures(network: Network, source: ImageSource, facets: Facets) -> Pictures:
-    """Reads the images of `facets` from the source in which they were found.
+    """Reads the images of `facets` from the source in which they were found, resized as then.
 
     Raises:
       UnreadableImageError: an image that could be read before cannot be read now.
+      ValueError: the facets were found among images of another domain than the network's.
     """
+    domain = network.preprocessing.domain
+    if facets.domain != domain:
+        raise ValueError(
+            f"the facets are of images in {facets.domain}, but {network.name!r} takes {domain}"
+        )
     return Pictures(
         _nearest_images(network, source, facets),
-        _real_images(source, facets),
+        _real_images(network, source, facets),
         images_fingerprint(source, facets.indices.tolist()),
     )
 
@@ -102,6 +108,7 @@ def assemble_run(
         shown=_shown(network, result, scores.per_facet["activation"]),
         scores=scores.per_facet,
         summary=scores.summary,
+        domain=network.preprocessing.domain,
     )
 
 
@@ -114,25 +121,68 @@ def title_of(network: Network, unit: Unit) -> str:
     return str(anywhere if network.resolve(anywhere) == unit else unit)
 
 
+def _rule(network: Network, facets: Facets) -> ResizeRule:
+    """How the images were resized when the facets were found."""
+    options = facets.options
+    return ResizeRule(
+        network.input_size, options.get("resize_shorter", "fit"), options.get("warp", False)
+    )
+
+
 def _nearest_images(
     network: Network, source: ImageSource, facets: Facets
-) -> UInt8[np.ndarray, "k m h w 3"]:
+) -> Num[np.ndarray, "k m h w c"]:
     """The real images (a map's unit: their patches) nearest to each centroid."""
+    rule = _rule(network, facets)
     rows, groups = group_rows(facets.nearest)
     positions = None if facets.positions is None else facets.positions[rows]
-    patches, _ = load_patches(network, source, facets.unit, facets.indices[rows], positions)
-    return pick(patches, groups)
+    patches, _ = load_patches(
+        network,
+        source,
+        facets.unit,
+        facets.indices[rows],
+        positions,
+        resize_shorter=rule.resize_shorter,
+        warp=rule.warp,
+    )
+    return pick(patches, groups, blank=source.domain.low)
 
 
-def _real_images(source: ImageSource, facets: Facets) -> RealImages:
-    thumbnails, _ = load_images(source, facets.indices, size=(_THUMBNAIL_PX, _THUMBNAIL_PX))
+def _real_images(network: Network, source: ImageSource, facets: Facets) -> RealImages:
     return RealImages(
         names=facets.names,
         activations=facets.activations.astype(np.float32),
         map=facets.map,
         assignment=facets.assignment,
-        thumbnails=thumbnails,
+        thumbnails=_thumbnails(source, facets.indices, _rule(network, facets)),
     )
+
+
+def _thumbnails(
+    source: ImageSource, indices: Int[np.ndarray, " n"], rule: ResizeRule
+) -> UInt8[np.ndarray, "n t t c"]:
+    """Small copies of what the network saw of each image, in 256 levels.
+
+    Of pictures the central square; other images, whose axes are not alike, are squeezed into it.
+    Only photographs are ever enlarged.
+    """
+    domain = source.domain
+    if domain.is_color and rule == ResizeRule(rule.size):  # at once, without a step between
+        images, _ = load_images(source, indices, size=(_THUMBNAIL_PX, _THUMBNAIL_PX))
+        return domain.levels(images)
+    side = _THUMBNAIL_PX if domain.is_color else min(_THUMBNAIL_PX, *rule.size)
+    shrink = ResizeRule((side, side), warp=not domain.is_picture)
+    batches = iterate_batches(
+        source,
+        size=rule.size,
+        batch_size=64,
+        indices=indices,
+        resize_shorter=rule.resize_shorter,
+        warp=rule.warp,
+        on_error="raise",
+    )
+    small = [shrink.apply(image) for batch in batches for image in batch.images[: batch.count]]
+    return domain.levels(np.stack(small))
 
 
 def _shown(

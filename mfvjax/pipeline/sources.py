@@ -59,17 +59,19 @@ def open_source(images: Imageish, *, network: Network) -> ImageSource:
 
     ``"facetworld:CLASS"`` is painted, in the network's input size, ``"facetworld:all"`` all its
     classes; ``"class:LABEL@POOL"`` are the images of one class of a pool, see
-    `mfvjax.images.classes`.
+    `mfvjax.images.classes`. Images are opened for the network's domain.
 
     Raises:
       ValueError: there is no such class or label, and as `open_images`.
     """
+    domain = network.preprocessing.domain
     one_class = _CLASS.fullmatch(images) if isinstance(images, str) else None
     if one_class:
         return select_label(open_source(one_class["pool"], network=network), one_class["label"])
     if isinstance(images, str) and images.startswith(_PAINTED):
-        return PaintedSource(images.removeprefix(_PAINTED), size=min(network.input_size))
-    return open_images(images)
+        painted = PaintedSource(images.removeprefix(_PAINTED), size=min(network.input_size))
+        return open_images(painted, domain=domain)
+    return open_images(images, domain=domain)
 
 
 def open_network(network: Network | str | os.PathLike[str], *, precision: str) -> Network:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from mfvjax.domain import RGB
 from mfvjax.report import words
 from mfvjax.report.colors import facet_color, ink_on
 from mfvjax.report.embed import jpeg_uri, png_uri, thumbnail_sheet, webp_uri
 from mfvjax.report.layout import Ring, fit_map, ring
+from mfvjax.report.looks import legend, pictured
 from mfvjax.report.mosaic import mosaic, thumbnail_side
 from mfvjax.report.vector import curve_limits, curve_svg, map_svg
 from mfvjax.run import Run
@@ -23,14 +25,18 @@ PRINTED_SIDE = 1400  # pixels: the map on paper, about 300 per inch
 
 def page_view(run: Run) -> dict[str, Any]:
     """Everything the template asks for, by name."""
+    domain, run = run.domain, pictured(run)
     points, centroids = fit_map(run.real.map, run.facets.centroids)
     around = ring(centroids)
-    columns = [words.column(name) for name in _table(run)]
-    summary = [(words.column(name), words.number(v)) for name, v in run.summary.items()]
+    columns = [words.column(name, domain) for name in _table(run)]
+    summary = [(words.column(name, domain), words.number(v)) for name, v in run.summary.items()]
     return {
         "title": run.title,
         "unit": run.unit,
         "network": run.network,
+        "domain": "" if domain == RGB else str(domain),
+        "legend": legend(domain),
+        "stretched": not domain.is_picture,
         "counts": (
             words.count(run.num_facets, "facet"),
             words.count(len(run.real.names), "image"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from mfvjax.domain import RGB, Domain
+
 ARROWS = {"higher": "↑", "lower": "↓"}
 
 
@@ -38,16 +40,16 @@ class Column:
         return " ".join(part for part in (self.definition, better) if part)
 
 
-def column(name: str) -> Column:
-    """What is known of a score; one that has no definition is called by its key."""
-    from mfvjax.metrics import METRICS
+def column(name: str, domain: Domain = RGB) -> Column:
+    """What is known of a score of a run; one that has no definition is called by its key."""
+    from mfvjax.metrics import metric
 
     if name == "size":
         return Column(name, "Images", "", "", "Real images in the facet's cluster.")
-    if name in METRICS:
-        metric = METRICS[name]
-        title = metric.title[:1].upper() + metric.title[1:]
-        return Column(name, title, metric.unit, metric.better or "", metric.definition)
+    known = metric(name, domain)
+    if known is not None:
+        title = known.title[:1].upper() + known.title[1:]
+        return Column(name, title, known.unit, known.better or "", known.definition)
     return Column(name, name.replace("_", " ").capitalize(), "", "", "")
 
 

@@ -4,20 +4,29 @@ Format ``mfvjax-run``, version 1. A folder holds:
 
 * ``run.json``: text (UTF-8, strict JSON). ``format``, ``version``, ``unit``, ``title``,
   ``network``, ``options``, ``versions``, ``timings``, ``summary``, ``scores`` (name -> one number
-  per facet), ``real.names`` (of the images, in the order of the arrays), ``shown.phase_ends``,
-  ``shown.top_class_names``, and ``files``: for every file below its ``bytes`` and ``sha256``.
-  Numbers that JSON cannot write are the strings "NaN", "Infinity" and "-Infinity".
+  per facet), ``domain`` (what the images are: ``channels``, ``low``, ``high``, ``kind``, see
+  `mfvjax.domain.Domain`; RGB in [0, 255] where there is none, in older runs), ``real.names`` (of
+  the images, in the order of the arrays), ``shown.phase_ends``, ``shown.top_class_names``, and
+  ``files``: for every file below its ``bytes`` and ``sha256``. Numbers that JSON cannot write are
+  the strings "NaN", "Infinity" and "-Infinity".
 * ``arrays.npz``: the arrays of `mfvjax.run.Run`, as ``real.map``, ``facets.sizes``,
   ``shown.phase_images.1`` and so on; nothing pickled. Float images are stored as the four bytes of
   their little-endian float32 values, one plane after another, which packs a sixth tighter: for
   ``planes = arrays["shown.images.planes"]`` the images are
   ``np.moveaxis(planes, 0, -1).copy().view("<f4")[..., 0]``. ``shown.images`` is left out where it
   equals the last of ``shown.phase_images``. Phases of 8-bit canvases are not among the arrays.
+  All images have the values of the domain, but for ``real.thumbnails``: these have 256 levels, 0
+  for the domain's lowest value and 255 for its highest. Where the domain is not of RGB or grey
+  pictures in [0, 255], ``facets.nearest_images`` is an array too.
 * ``facets/01.png`` the visualization of the first facet, ``facets/01_mean.png`` its mean image,
   ``facets/01_phase1.png`` the canvas at the end of each phase, but for a last one that is the
   visualization: rounded, for people, and the record of 8-bit canvases.
-* ``nearest/01_01.png``: the real images nearest to the first facet's centroid, nearest first. These
-  are the record: `load_run` reads them.
+* ``nearest/01_01.png``: the real images nearest to the first facet's centroid, nearest first. Of
+  RGB and grey pictures in [0, 255] these are the record: `load_run` reads them.
+
+Pictures of RGB and grey images are RGB and grey, black for the domain's lowest value and white for
+its highest. Pictures of others are only for looking at, see `mfvjax.store.pictures.look`: one
+channel in matplotlib's "magma", several side by side, spectrograms with row 0 at the bottom.
 
 Anything else in the folder, a page or figures, is made from the run, can be made again, and is not
 listed. Fields are only ever added within a version.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import pathlib
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mfvjax.domain import RGB, Domain
 from mfvjax.run import Run
 from mfvjax.store.errors import DamagedRunError, NotARunError, UnknownVersionError
 
@@ -33,6 +35,7 @@ def header_of(run: Run, files: dict[str, dict[str, Any]]) -> bytes:
     header["scores"] = {
         name: list(map(_number, values.tolist())) for name, values in run.scores.items()
     }
+    header["domain"] = dataclasses.asdict(run.domain)
     header["real"] = {"names": list(run.real.names)}
     header["shown"] = {
         "phase_ends": list(run.shown.phase_ends),
@@ -66,6 +69,10 @@ def read_header(folder: pathlib.Path) -> dict[str, Any]:
     if missing:
         raise DamagedRunError(f"{path} is damaged: it lacks {', '.join(missing)}")
     _check_files(path, header["files"])
+    try:
+        domain_of(header)
+    except ValueError as error:
+        raise DamagedRunError(f"{path} is damaged: {error}") from error
     return header
 
 
@@ -87,7 +94,16 @@ def fields_of(header: dict[str, Any]) -> dict[str, Any]:
         name: np.array([float(value) for value in values], np.float64)
         for name, values in header["scores"].items()
     }
-    return fields
+    return fields | {"domain": domain_of(header)}
+
+
+def domain_of(header: dict[str, Any]) -> Domain:
+    """What a run's images are; RGB in [0, 255] in runs that were written before there were others.
+
+    Raises:
+      ValueError: it is no domain.
+    """
+    return Domain.from_json(header["domain"]) if "domain" in header else RGB
 
 
 def _parse(path: pathlib.Path) -> Any:

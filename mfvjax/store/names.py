@@ -7,6 +7,7 @@ import dataclasses
 from mfvjax.run import FacetImages, FacetRecords, RealImages
 
 ARRAYS = "arrays.npz"
+NEAREST_IMAGES = "facets.nearest_images"  # an array where no picture can be the record
 _PARTS = {"real": RealImages, "facets": FacetRecords, "shown": FacetImages}
 _ELSEWHERE = {"names", "nearest_images", "phase_images", "phase_ends", "top_class_names"}
 

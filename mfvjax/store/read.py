@@ -8,12 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from mfvjax.domain import Domain
 from mfvjax.run import FacetImages, FacetRecords, RealImages, Run
 from mfvjax.store import claims, header
 from mfvjax.store.arrays import unpack
 from mfvjax.store.errors import DamagedRunError, NotARunError, UnknownVersionError
 from mfvjax.store.files import has_size, read_recorded
-from mfvjax.store.names import ARRAYS, array_fields, facet_file, nearest_file, phase_key
+from mfvjax.store.names import (
+    ARRAYS,
+    NEAREST_IMAGES,
+    array_fields,
+    facet_file,
+    nearest_file,
+    phase_key,
+)
 from mfvjax.store.pictures import read_png
 
 
@@ -86,16 +94,19 @@ def _build(head: dict[str, Any], data: dict[str, bytes]) -> Run:
     arrays = unpack(data[ARRAYS])
     shown = head["shown"]
     num_phases = len(shown["phase_ends"])
-    phases = tuple(_phase(arrays, data, phase) for phase in range(1, num_phases + 1))
+    domain = header.domain_of(head)
+    phases = tuple(_phase(arrays, data, phase, domain) for phase in range(1, num_phases + 1))
     if "shown.images" not in arrays:
         arrays["shown.images"] = phases[-1]
     parts: dict[str, dict[str, Any]] = {"real": {}, "facets": {}, "shown": {}}
     for part, name in array_fields():
         parts[part][name] = arrays[f"{part}.{name}"]
+    parts["facets"]["nearest_images"] = _nearest(arrays, data, domain)
+    _check_channels(parts, domain)
     return Run(
         **header.fields_of(head),
         real=RealImages(names=tuple(head["real"]["names"]), **parts["real"]),
-        facets=FacetRecords(nearest_images=_nearest(parts["facets"], data), **parts["facets"]),
+        facets=FacetRecords(**parts["facets"]),
         shown=FacetImages(
             phase_images=phases,
             phase_ends=tuple(shown["phase_ends"]),
@@ -105,18 +116,35 @@ def _build(head: dict[str, Any], data: dict[str, bytes]) -> Run:
     )
 
 
-def _phase(arrays: dict[str, np.ndarray], data: dict[str, bytes], phase: int) -> np.ndarray:
-    """``(k, height, width, 3)``, from the arrays or, where these have none, the pictures."""
+def _check_channels(parts: dict[str, dict[str, Any]], domain: Domain) -> None:
+    for part, name in (("real", "thumbnails"), ("facets", "mean_images"), ("shown", "images")):
+        shape = parts[part][name].shape
+        if shape[-1] != domain.channels:
+            raise ValueError(f"{part}.{name} has the shape {shape}, but the run is of {domain}")
+
+
+def _phase(
+    arrays: dict[str, np.ndarray], data: dict[str, bytes], phase: int, domain: Domain
+) -> np.ndarray:
+    """``(k, height, width, c)``, from the arrays or, where these have none, the pictures."""
     if phase_key(phase) in arrays:
         return arrays[phase_key(phase)]
     facets = range(len(arrays["facets.sizes"]))
-    return np.stack([read_png(data[facet_file(facet, f"phase{phase}")]) for facet in facets])
+    pictures = [data[facet_file(facet, f"phase{phase}")] for facet in facets]
+    return np.stack([read_png(picture, mode=_mode(domain)) for picture in pictures])
 
 
-def _nearest(facets: dict[str, np.ndarray], data: dict[str, bytes]) -> np.ndarray:
-    """``(k, m, h, w, 3)``, from their pictures; black where a facet has no such image."""
-    nearest, means = facets["nearest"], facets["mean_images"]
+def _nearest(arrays: dict[str, np.ndarray], data: dict[str, bytes], domain: Domain) -> np.ndarray:
+    """``(k, m, h, w, c)``; of an 8-bit domain from their pictures, black where there is none."""
+    if not domain.is_8bit:
+        return arrays[NEAREST_IMAGES]
+    nearest, means = arrays["facets.nearest"], arrays["facets.mean_images"]
     images = np.zeros((*nearest.shape, *means.shape[1:]), np.uint8)
     for facet, rank in np.argwhere(nearest >= 0).tolist():
-        images[facet, rank] = read_png(data[nearest_file(facet, rank)])
+        picture = data[nearest_file(facet, rank)]
+        images[facet, rank] = read_png(picture, mode=_mode(domain))
     return images
+
+
+def _mode(domain: Domain) -> str:
+    return "RGB" if domain.is_color else "L"

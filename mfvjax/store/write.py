@@ -13,8 +13,15 @@ from mfvjax.store.arrays import pack
 from mfvjax.store.errors import FULL, explain, space_for
 from mfvjax.store.files import record, write_file
 from mfvjax.store.header import RUN_JSON, header_of
-from mfvjax.store.names import ARRAYS, array_fields, facet_file, nearest_file, phase_key
-from mfvjax.store.pictures import png
+from mfvjax.store.names import (
+    ARRAYS,
+    NEAREST_IMAGES,
+    array_fields,
+    facet_file,
+    nearest_file,
+    phase_key,
+)
+from mfvjax.store.pictures import image_png
 from mfvjax.store.publish import open_run_folder
 
 
@@ -59,8 +66,10 @@ def write_run(run: Run, folder: pathlib.Path) -> None:
 def _arrays(run: Run) -> dict[str, np.ndarray]:
     arrays = {f"{part}.{name}": getattr(getattr(run, part), name) for part, name in array_fields()}
     for phase, images in enumerate(run.shown.phase_images, 1):
-        if images.dtype != np.uint8:  # else the pictures are the record
+        if images.dtype != np.uint8 or not run.domain.is_8bit:  # else the pictures are the record
             arrays[phase_key(phase)] = images
+    if not run.domain.is_8bit:
+        arrays[NEAREST_IMAGES] = run.facets.nearest_images
     if _ends_with_last_phase(run):
         del arrays["shown.images"]
     return arrays
@@ -69,17 +78,18 @@ def _arrays(run: Run) -> dict[str, np.ndarray]:
 def _pictures(run: Run) -> Iterator[tuple[str, bytes]]:
     phases = run.shown.phase_images[:-1] if _ends_with_last_phase(run) else run.shown.phase_images
     for facet in range(run.num_facets):
-        yield facet_file(facet), png(run.shown.images[facet])
-        yield facet_file(facet, "mean"), png(run.facets.mean_images[facet])
+        yield facet_file(facet), image_png(run.shown.images[facet], run.domain)
+        yield facet_file(facet, "mean"), image_png(run.facets.mean_images[facet], run.domain)
         for phase, images in enumerate(phases, 1):
-            yield facet_file(facet, f"phase{phase}"), png(images[facet])
+            yield facet_file(facet, f"phase{phase}"), image_png(images[facet], run.domain)
         for rank, index in enumerate(run.facets.nearest[facet]):
             image = run.facets.nearest_images[facet, rank]
             if index >= 0:
-                yield nearest_file(facet, rank), png(image)
-            elif image.any():
+                yield nearest_file(facet, rank), image_png(image, run.domain)
+            elif (image != np.float32(run.domain.low)).any():
                 raise ValueError(
-                    f"nearest_images[{facet}, {rank}] must be black: nearest[{facet}, {rank}] is -1"
+                    f"nearest_images[{facet}, {rank}] must be black, {run.domain.low:g} all over: "
+                    f"nearest[{facet}, {rank}] is -1"
                 )
 
 
