@@ -126,9 +126,14 @@ def statistics_objective(
 
 
 def mean_statistics(
-    activations: Float[Array, "images *places channels"], positions: np.ndarray | None = None
+    activations: Any, positions: np.ndarray | None = None
 ) -> tuple[Float32[np.ndarray, " channels"], Float32[np.ndarray, " channels"]]:
-    """Mean and standard deviation of each channel over positions, averaged over images."""
+    """Mean and standard deviation of each channel over positions, averaged over images.
+
+    Args:
+      activations: ``(images, ..., channels)``.
+      positions: weights that add up to 1; ``None`` for all alike.
+    """
     places = np.asarray(activations, np.float64)
     places = places.reshape(len(places), -1, places.shape[-1])
     count = places.shape[1]
