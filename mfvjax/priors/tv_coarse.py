@@ -8,6 +8,8 @@ variable ``p = penalty * b``, of length at most one, keeps its meaning.
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -38,7 +40,7 @@ def coarse_start(
     if levels == 0 or min(board.height, board.width) < 2 * _SMALLEST:
         return method.start(cells)
     images = _halved(board.join(*cells))
-    small_board = Checkerboard(*images.shape[-2:], whole=board.whole)
+    small_board = dataclasses.replace(board, height=images.shape[-2], width=images.shape[-1])
     small_cells = small_board.split(small_board.frame(images))
     small = SplitBregman.build(small_board, method.rule, small_cells, 2 * fidelity)
     state = coarse_start(small, small_cells, 2 * fidelity, levels - 1, num_sweeps)

@@ -40,7 +40,7 @@ def solver(plan: Plan) -> Callable[..., Any]:
 
     @custom_vmap
     def solve(images: Array, fidelity: Array, tolerance: Array) -> tuple[Array, Array]:
-        board = Checkerboard(*images.shape[1:3])
+        board = Checkerboard(images.shape[1], images.shape[2])
         planes = jnp.moveaxis(images, -1, 1)
         framed = release_frame(board, planes) if plan.rule == RELEASE else board.frame(planes)
         run = functools.partial(run_batch, board, plan)
