@@ -8,7 +8,7 @@ maps it over all of them.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import optax
 from jaxtyping import Array, Float, Int
@@ -45,7 +45,7 @@ class Parametrization(Protocol):
         otherwise all of them move in every step.
     """
 
-    is_local: bool
+    is_local: ClassVar[bool]
 
     def encode(self, image: Levels, scene: Scene) -> Any:
         """The numbers that stand for `image`, or as nearly as they can."""
@@ -63,12 +63,14 @@ class View(Protocol):
         the first may.
     """
 
-    crops: bool
+    crops: ClassVar[bool]
 
     def offset(self, key: Key, free: Int[Array, 2]) -> Int[Array, 2]:
         """Top-left corner of the window in a canvas that is larger by `free` pixels."""
 
-    def see(self, key: Key, image: Levels, size: Size, scene: Scene) -> Levels:
+    def see(
+        self, key: Key, image: Levels, size: Size, scene: Scene
+    ) -> Float[Array, "rows columns channels"]:
         """What the network sees; of `size` for the last view, of any other for those before."""
 
 
@@ -77,7 +79,9 @@ class Update(Protocol):
     """A link of the optimizer's chain, with optax's own sign: it descends the loss.
 
     The loss is minus the objective, so that ``optax.adam(0.05)`` climbs. The call is made in the
-    compiled step, where the part's numbers are those of the step.
+    compiled step, where the part's numbers are those of the step. A link that works on rows and
+    columns of the gradient says ``needs_axes = True``; a phase whose parametrization is not local
+    then refuses it.
     """
 
     def __call__(self) -> optax.GradientTransformation:
@@ -88,13 +92,13 @@ class StepInfo(NamedTuple):
     """What a projection may know of the step.
 
     Attributes:
-      index: of the step in its phase, from 0.
+      iteration: number of the step in its phase, from 0.
       gradient: of the objective with respect to the window before the step, in its shape; ``None``
         where what moves is not the window's pixels.
       zero: ``(channels,)``, the levels that the network's preprocessing turns into zero.
     """
 
-    index: Float[Array, ""]
+    iteration: Float[Array, ""]
     gradient: Levels | None
     zero: Float[Array, " channels"]
 

@@ -7,8 +7,8 @@ are compiled for. Arrays are leaves that stay the same in all steps.
 
     @part
     class Clip:
-        low: Number = number(0.0)
-        high: Number = number(255.0)
+        low: Number = number(default=0.0)
+        high: Number = number(default=255.0)
 
         def __call__(self, window, step):
             return jnp.clip(window, self.low, self.high)
@@ -73,8 +73,8 @@ class PerFacet:
 
 
 def number(
-    default: Any = dataclasses.MISSING,
     *,
+    default: Any = dataclasses.MISSING,
     at_least: float = -math.inf,
     above: float = -math.inf,
     at_most: float = math.inf,
@@ -89,7 +89,7 @@ def number(
     return dataclasses.field(default=default, metadata={"limits": limits})
 
 
-def static(default: Any = dataclasses.MISSING, *, choices: tuple[Any, ...] | None = None) -> Any:
+def static(*, default: Any = dataclasses.MISSING, choices: tuple[Any, ...] | None = None) -> Any:
     """A field that shapes the compiled program; hashable, one of `choices` if they are given."""
     return dataclasses.field(default=default, metadata={"static": True, "choices": choices})
 

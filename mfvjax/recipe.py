@@ -67,11 +67,9 @@ class Phase:
     num_views: int = 1
 
     def __post_init__(self) -> None:
-        links = self.update if _is_row(self.update) else (self.update,)
-        views = self.view if _is_row(self.view) else (self.view,)
         for name, value in (
-            ("update", tuple(Given(one) if _is_optax(one) else one for one in links)),
-            ("view", tuple(views)),
+            ("update", tuple(Given(one) if _is_optax(one) else one for one in _row(self.update))),
+            ("view", _row(self.view)),
             ("projections", tuple(self.projections)),
             ("penalties", tuple(self.penalties)),
         ):
@@ -83,13 +81,17 @@ class Phase:
         _check(self.num_views >= 1, "num_views", self.num_views, "at least 1")
         _check(self.target in TARGETS, "target", self.target, f"one of {', '.join(TARGETS)}")
         _check(min(self.scales) >= 1, "scale", self.scale, "at least 1: the canvas never shrinks")
-        _check(bool(self.update), "update", self.update, "an update, or several")
+        _check(bool(_row(self.update)), "update", self.update, "an update, or several")
         _check(bool(self.view), "view", self.view, "a view, or several")
-        late = [view for view in self.view[1:] if view.crops]  # type: ignore[index]
+        late = [view for view in _row(self.view)[1:] if view.crops]
         _check(not late, "view", self.view, "several of which only the first crops")
         crops = self.crops and not self.parametrization.is_local
         what = f"pixels, or a view other than Crop: {type(self.parametrization).__name__} moves as "
         _check(not crops, "parametrization", self.parametrization, f"{what}a whole")
+        for link in () if self.parametrization.is_local else _row(self.update):
+            name = type(self.parametrization).__name__
+            right = f"one without a margin or a blur: the numbers of {name} are no pixels"
+            _check(not getattr(link, "needs_axes", False), "update", link, right)
         for term in self.penalties:
             _check(not term.reads and not term.is_joint, "penalties", term, "terms of the window")
         for name, part, field in numbers_of(self.parts):
@@ -104,7 +106,7 @@ class Phase:
     @property
     def crops(self) -> bool:
         """Whether a window of the canvas moves, instead of all of it."""
-        return self.view[0].crops  # type: ignore[index]
+        return _row(self.view)[0].crops
 
     @property
     def scales(self) -> tuple[float, float]:
@@ -115,7 +117,7 @@ class Phase:
         """The phase with the same `changes` made in each of its parts of `kind`."""
 
         def changed(part: Any) -> Any:
-            return dataclasses.replace(part, **changes) if isinstance(part, kind) else part
+            return dataclasses.replace(part, **changes) if isinstance(part, kind) else part  # type: ignore[type-var]
 
         return map_parts(self, changed)
 
@@ -252,8 +254,8 @@ def _scaled(phase: Phase, factor: float) -> Phase:
 
 def _times(value: Any, factor: float) -> Any:
     if isinstance(value, Ramp):
-        ends = {"start": round(value.start * factor), "end": round(value.end * factor)}
-        return dataclasses.replace(value, **ends)
+        start, end = round(value.start * factor), round(value.end * factor)
+        return dataclasses.replace(value, start=start, end=end)
     return float(round(value * factor))
 
 
@@ -269,8 +271,10 @@ def _digest_parts(digest: Any, parts: Parts) -> None:
             digest.update(f"{array.shape} {array.dtype}".encode() + array.tobytes())
 
 
-def _is_row(value: Any) -> bool:
-    return isinstance(value, tuple | list) and not hasattr(value, "_fields")
+def _row(value: Any) -> tuple[Any, ...]:
+    """Several parts as a tuple; a single one as a tuple of it."""
+    is_row = isinstance(value, tuple | list) and not hasattr(value, "_fields")
+    return tuple(value) if is_row else (value,)
 
 
 def _is_optax(value: Any) -> bool:

@@ -51,7 +51,9 @@ class Arrangement:
             return cls(1, np.arange(count), ids, np.ones(count, bool))
         members = [np.flatnonzero(ids == one) for one in dict.fromkeys(ids.tolist())]
         together = max(map(len, members))
-        rows, names, real = [], [], []
+        rows: list[int] = []
+        names: list[int] = []
+        real: list[bool] = []
         for number, of_one in enumerate(members):
             spare = together - len(of_one)
             rows += [*of_one.tolist(), *[int(of_one[-1])] * spare]

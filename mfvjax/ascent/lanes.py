@@ -85,8 +85,10 @@ def _split(batch: Batch, *, lanes: int, together: int) -> tuple[Batch, ...]:
     count = len(batch[0].status)
     blocks = math.ceil(count / together / lanes)  # in each lane
     rows = np.arange(lanes * blocks * together)
-    rows = np.where(rows < count, rows, count - together + rows % together).reshape(lanes, -1)
-    return tuple(jax.tree.map(lambda leaf, mine=mine: leaf[mine], batch) for mine in rows)
+    rows = np.where(rows < count, rows, count - together + rows % together)
+    return tuple(
+        jax.tree.map(lambda leaf, mine=mine: leaf[mine], batch) for mine in np.split(rows, lanes)
+    )
 
 
 def _join(

@@ -88,12 +88,14 @@ def stages_of(frame: Frame, recipe: Recipe, start_size: Size) -> list[Stage]:
     """The phases of a recipe, from start images of `start_size`."""
     sizes = recipe.canvas_sizes(start_size)
     cropped = [size for phase, size in zip(recipe.phases, sizes, strict=True) if phase.crops]
-    shared = (max(size[0] for size in cropped), max(size[1] for size in cropped)) if cropped else ()
+    shared = tuple(max(lengths) for lengths in zip(*cropped, strict=True)) or (0, 0)
     stages = []
     for phase, size in zip(recipe.phases, sizes, strict=True):
         values = PhaseValues.of(phase)
         step = Step(frame, values.plan, frame.window_size if phase.crops else size)
-        stages.append(Stage(phase, values, step, size, shared if phase.crops else size))
+        stages.append(
+            Stage(phase, values, step, size, (shared[0], shared[1]) if phase.crops else size)
+        )
     return stages
 
 

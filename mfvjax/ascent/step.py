@@ -20,6 +20,7 @@ from mfvjax.ascent.scene import Frame
 from mfvjax.ascent.worth import Views, total_worth, worth_of_views
 from mfvjax.contracts import Scene, StepInfo
 from mfvjax.objective import Objectives, opened_layers
+from mfvjax.parametrizations.pixels import Pixels
 from mfvjax.recipe import Parts
 from mfvjax.types import Keys, Params
 
@@ -148,7 +149,8 @@ class Step:
             return -objective, objective
 
         def penalty(parts: Parts, key: Array, views: Views) -> Array:
-            return sum(worth_of_views(term, views, self.zero) for term in parts.penalties)
+            worths = [worth_of_views(term, views, self.zero) for term in parts.penalties]
+            return sum(worths[1:], worths[0])
 
         return -(objective + self.each(penalty, facets.own, now, views)), objective
 
@@ -205,7 +207,7 @@ class Step:
     ) -> Any:
         """One facet's numbers after all projections of its window."""
         scene = self.scene
-        is_pixels = getattr(gradient, "shape", None) == (*scene.size, scene.channels)
+        is_pixels = isinstance(parts.parametrization, Pixels)
         info = StepInfo(index, -gradient if is_pixels else None, self.zero)
         window = parts.parametrization.decode(numbers, scene)
         for projection in parts.projections:

@@ -38,8 +38,8 @@ class CodeDistance(Term):
 
     layer: str = static()
     code: Leaf = None
-    where: Where = static("center")
-    weight: Number = number(1.0)
+    where: Where = static(default="center")
+    weight: Number = number(default=1.0)
     positions: Leaf = None
 
     def bind(self, layers: Mapping[str, LayerInfo]) -> CodeDistance:
@@ -72,7 +72,7 @@ class LayerDistance(Term):
 
     layer: str = static()
     target: Leaf = None
-    weight: Number = number(1.0)
+    weight: Number = number(default=1.0)
 
     def bind(self, layers: Mapping[str, LayerInfo]) -> LayerDistance:
         """Raises ValueError where the target does not fit the layer, or is zero."""

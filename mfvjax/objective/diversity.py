@@ -27,7 +27,7 @@ class Diversity(JointTerm):
     """
 
     layer: str = static()
-    weight: Number = number(1.0)
+    weight: Number = number(default=1.0)
 
     def features(self, seen: Seen) -> Float[Array, "channels channels"]:
         """The Gram matrix, of length 1."""

@@ -45,9 +45,9 @@ class OwnFacet(Term):
     centroids: np.ndarray = static()
     own: int = static()
     temperature: float = static()
-    where: Where = static("center")
-    weight: Number = number(1.0)
-    slots: int = static(0)
+    where: Where = static(default="center")
+    weight: Number = number(default=1.0)
+    slots: int = static(default=0)
 
     def bind(self, layers: Mapping[str, LayerInfo]) -> BoundFacet:
         """Raises ValueError where there is no such facet, or centroids do not fit the layer."""
@@ -83,7 +83,7 @@ class BoundFacet(Term):
     centroids: Leaf = None
     bias: Leaf = None
     own: Leaf = None
-    weight: Number = number(1.0)
+    weight: Number = number(default=1.0)
 
     def __call__(self, seen: Seen) -> Float[Array, ""]:
         """The log-probability."""

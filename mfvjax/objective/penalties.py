@@ -34,9 +34,9 @@ class AlphaNorm(Term):
     References: Simonyan et al. 2013; Mahendran & Vedaldi 2016, section 3.3.
     """
 
-    alpha: Number = number(6.0, above=0)
-    bound: Number = number(80.0, above=0)
-    weight: Number = number(1.0)
+    alpha: Number = number(default=6.0, above=0)
+    bound: Number = number(default=80.0, above=0)
+    weight: Number = number(default=1.0)
 
     def __call__(self, seen: Seen) -> Float[Array, ""]:
         """Minus the norm."""
@@ -62,9 +62,9 @@ class TotalVariation(Term):
     Reference: Mahendran & Vedaldi 2016, section 3.3.
     """
 
-    beta: Number = number(2.0, above=0)
-    scale: Number = number(80 / 6.5, above=0)
-    weight: Number = number(1.0)
+    beta: Number = number(default=2.0, above=0)
+    scale: Number = number(default=80 / 6.5, above=0)
+    weight: Number = number(default=1.0)
 
     def __call__(self, seen: Seen) -> Float[Array, ""]:
         """Minus the variation."""
@@ -91,8 +91,8 @@ class PatchPrior(Term):
     """
 
     patches: Any = None
-    stride: int = static(4)
-    weight: Number = number(1.0)
+    stride: int = static(default=4)
+    weight: Number = number(default=1.0)
 
     def __call__(self, seen: Seen) -> Float[Array, ""]:
         """Minus the mean squared distance, in levels."""

@@ -35,8 +35,8 @@ class Probability(Term):
 
     reading: Reading | Read
     others: tuple[Term, ...] = ()
-    weight: Number = number(1.0)
-    is_softmax: bool = static(False)
+    weight: Number = number(default=1.0)
+    is_softmax: bool = static(default=False)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -51,7 +51,8 @@ class Probability(Term):
     def bind(self, layers: Mapping[str, LayerInfo]) -> Probability:
         """Binds the reading and the others."""
         others = tuple(term.bind(layers) for term in self.others)
-        return dataclasses.replace(self, reading=self.reading.bind(layers), others=others)
+        reading: Any = self.reading.bind(layers)
+        return dataclasses.replace(self, reading=reading, others=others)
 
     def __call__(self, seen: Seen) -> Float[Array, ""]:
         """The probability, and the others in its proportion."""

@@ -37,8 +37,8 @@ class Reading(Term):
 
     layer: str = static()
     channels: int | Sequence[float] | np.ndarray = static()
-    where: Where = static("center")
-    weight: Number = number(1.0)
+    where: Where = static(default="center")
+    weight: Number = number(default=1.0)
 
     def bind(self, layers: Mapping[str, LayerInfo]) -> Read:
         """Raises ValueError where the layer has no such channel or position."""
@@ -65,7 +65,7 @@ class Read(Term):
     layer: str = static()
     positions: Leaf = None
     channels: Leaf = None
-    weight: Number = number(1.0)
+    weight: Number = number(default=1.0)
 
     @property
     def opens(self) -> tuple[str, ...]:

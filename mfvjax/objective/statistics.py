@@ -42,7 +42,7 @@ class ChannelStatistics(Term):
     means: Leaf = None
     deviations: Leaf = None
     positions: Leaf = None
-    weight: Number = number(1.0)
+    weight: Number = number(default=1.0)
 
     def bind(self, layers: Mapping[str, LayerInfo]) -> ChannelStatistics:
         """Raises ValueError where the statistics do not fit the layer, or it has no positions."""

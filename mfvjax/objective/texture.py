@@ -28,7 +28,7 @@ class Energy(Term):
     """
 
     layer: str = static()
-    weight: Number = number(1.0)
+    weight: Number = number(default=1.0)
 
     def __call__(self, seen: Seen) -> Float[Array, ""]:
         """The energy."""
@@ -50,7 +50,7 @@ class Gram(Term):
 
     layer: str = static()
     target: Leaf = None
-    weight: Number = number(1.0)
+    weight: Number = number(default=1.0)
 
     def bind(self, layers: Mapping[str, LayerInfo]) -> Gram:
         """Raises ValueError where the target does not fit the layer, or is zero."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -21,7 +22,8 @@ class Fourier:
     ``scale = sqrt(w h) / max(f, 1 / max(w, h)) ** decay`` and f is the frequency in cycles per
     pixel, the image is ``255 * sigmoid(colors @ t)``. The coefficients are real and imaginary parts
     ``(rows, columns / 2 + 1, channels, 2)``. Images with levels within 2 to 98 % are encoded
-    exactly, others clipped to that.
+    exactly, others clipped to that. (For an odd width Lucid transforms one column more, and cuts it
+    off; here every size is transformed as it is.)
 
     Attributes:
       decay: exponent of the frequency.
@@ -31,9 +33,9 @@ class Fourier:
     References: Olah et al. 2017, "Feature Visualization"; ``lucid/optvis/param/spatial.py``.
     """
 
-    decay: Number = number(1.0)
-    divisor: Number = number(4.0, above=0)
-    decorrelated: bool = static(True)
+    decay: Number = number(default=1.0)
+    divisor: Number = number(default=4.0, above=0)
+    decorrelated: bool = static(default=True)
 
     is_local: ClassVar[bool] = False
 
@@ -46,7 +48,7 @@ class Fourier:
     def decode(self, numbers: Float[Array, "h half c 2"], scene: Scene) -> Levels:
         """The image of coefficients."""
         scaled = numbers * self._scale(scene.size)
-        spectrum = scaled[..., 0] + 1j * scaled[..., 1]
+        spectrum = jax.lax.complex(scaled[..., 0], scaled[..., 1])
         values = jnp.fft.irfft2(spectrum, scene.size, axes=(0, 1)) / self.divisor
         return to_levels(values, colors=self.decorrelated and scene.is_color)
 

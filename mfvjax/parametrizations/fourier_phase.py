@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32
@@ -39,8 +40,8 @@ class FourierPhase:
     """
 
     magnitude: Any
-    contrast: Number = number(1.0, above=0)
-    decorrelated: bool = static(True)
+    contrast: Number = number(default=1.0, above=0)
+    decorrelated: bool = static(default=True)
 
     is_local: ClassVar[bool] = False
 
@@ -63,7 +64,8 @@ class FourierPhase:
                 f"{height}x{width} needs {needed}; use mean_magnitude(images, size=({height}, "
                 f"{width}))"
             )
-        spectrum = self.magnitude * jnp.exp(1j * numbers)
+        magnitude = jnp.asarray(self.magnitude, numbers.dtype)
+        spectrum = jax.lax.complex(magnitude * jnp.cos(numbers), magnitude * jnp.sin(numbers))
         values = jnp.fft.irfft2(spectrum, scene.size, axes=(0, 1))
         values = (values - jnp.mean(values)) / (jnp.std(values) + _LEAST_STD)
         return to_levels(values * self.contrast, colors=self.decorrelated and scene.is_color)
@@ -80,12 +82,16 @@ def mean_magnitude(
       colors: whether channels are colors, to be decorrelated.
 
     Raises:
-      ValueError: there is no image.
+      ValueError: there is no image, or colors are asked of images that have none.
     """
     from mfvjax.priors.resample import spline_zoom
 
     total, count = None, 0
     for image in images:
+        if colors and image.shape[-1] != 3:
+            raise ValueError(
+                f"mean_magnitude: colors=True needs images of 3 channels, not of {image.shape[-1]}"
+            )
         levels = spline_zoom(jnp.asarray(image, jnp.float32), size)
         values = from_levels(jnp.clip(levels, 0, 255), colors=colors)
         found = np.abs(np.asarray(jnp.fft.rfft2(values, axes=(0, 1))))

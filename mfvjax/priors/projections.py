@@ -24,8 +24,8 @@ class Clip:
       high: in levels.
     """
 
-    low: Number = number(0.0)
-    high: Number = number(255.0)
+    low: Number = number(default=0.0)
+    high: Number = number(default=255.0)
 
     def __call__(self, window: Levels, step: StepInfo) -> Levels:
         """Cuts off what is beyond."""
@@ -58,11 +58,11 @@ class Blur:
     """
 
     sigma: Number = number(at_least=0)
-    every: Number = number(1.0, at_least=1)
+    every: Number = number(default=1.0, at_least=1)
 
     def __call__(self, window: Levels, step: StepInfo) -> Levels:
         """Blurs in every so manieth step."""
-        is_due = jnp.mod(step.index, jnp.asarray(self.every)) == 0
+        is_due = jnp.mod(step.iteration, jnp.asarray(self.every)) == 0
         sigma = jnp.where(is_due, jnp.asarray(self.sigma, window.dtype), 0)
         return jnp.where(sigma > 0, gaussian_blur(window, sigma), window)
 

@@ -25,10 +25,10 @@ class TV:
     """
 
     fidelity: Number = number(above=0)
-    rule: str = static("isotropic", choices=TV_RULES)
-    order: str = static("red-black", choices=TV_ORDERS)
-    num_sweeps: int = static(100)
-    tolerance: float | None = static(None)
+    rule: str = static(default="isotropic", choices=TV_RULES)
+    order: str = static(default="red-black", choices=TV_ORDERS)
+    num_sweeps: int = static(default=100)
+    tolerance: float | None = static(default=None)
 
     def __post_init__(self) -> None:
         if self.num_sweeps < 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -30,15 +30,22 @@ class MeanAbsoluteStep:
 
     Attributes:
       size: mean absolute change, zeros included, in levels.
-      margin_px: this many pixels at each side of the window get no gradient.
+      margin_px: this many pixels at each side of the window get no gradient; ``None`` for none,
+        wherever what moves has not the image's axes.
     """
 
     size: Number = number(at_least=0)
-    margin_px: Number = number(0.0, at_least=0, scales=True)
+    margin_px: Number | None = number(default=None, at_least=0, scales=True)
+
+    @property
+    def needs_axes(self) -> bool:
+        """Whether the gradient must have the image's axes."""
+        return self.margin_px is not None
 
     def __call__(self) -> optax.GradientTransformation:
         """Margin, normalization, step."""
-        return optax.chain(Margin(self.margin_px)(), mean_absolute(), optax.scale(-self.size))
+        margin = [] if self.margin_px is None else [Margin(self.margin_px)()]
+        return optax.chain(*margin, mean_absolute(), optax.scale(-self.size))
 
 
 @part
@@ -51,11 +58,13 @@ class Margin:
 
     pixels: Number = number(at_least=0, scales=True)
 
+    needs_axes: ClassVar[bool] = True
+
     def __call__(self) -> optax.GradientTransformation:
         """Multiplies the gradient by a mask."""
 
         def masked(gradient: Array) -> Array:
-            return gradient * margin_mask(gradient.shape[:2], self.pixels)
+            return gradient * margin_mask((gradient.shape[0], gradient.shape[1]), self.pixels)
 
         return optax.stateless(lambda updates, params=None: jax.tree.map(masked, updates))
 
@@ -69,6 +78,8 @@ class GradientBlur:
     """
 
     sigma: Number = number(above=0)
+
+    needs_axes: ClassVar[bool] = True
 
     def __call__(self) -> optax.GradientTransformation:
         """Convolves the gradient."""
@@ -91,7 +102,7 @@ class Optax:
 
     make: Callable[..., optax.GradientTransformation] = static()
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    fixed: tuple[tuple[str, Any], ...] = static(())
+    fixed: tuple[tuple[str, Any], ...] = static(default=())
 
     def __post_init__(self) -> None:
         plain = {n: as_number(f"Optax option {n}", v) for n, v in self.options.items()}

@@ -25,8 +25,8 @@ class Crop:
     References: Nguyen et al. 2016, section S2.3; `mfvjax.priors.jitter.crop_offset`.
     """
 
-    offset_std: Number = number(0.3, at_least=0)
-    uniform: Number = number(0.0, at_least=0, at_most=1)
+    offset_std: Number = number(default=0.3, at_least=0)
+    uniform: Number = number(default=0.0, at_least=0, at_most=1)
 
     crops: ClassVar[bool] = True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,11 @@ from jaxtyping import Array, Float, Int
 
 from mfvjax.contracts import Levels, Scene, Size
 from mfvjax.parts import Number, number, part
+from mfvjax.schedule import Ramp
 from mfvjax.types import Key
 
-Transform = tuple[Float[Array, "2 2"], Float[Array, " 2"]]
+Sampled: TypeAlias = Float[Array, "rows columns channels"]
+Transform: TypeAlias = tuple[Float[Array, "2 2"], Float[Array, " 2"]]
 
 
 @part
@@ -30,23 +32,34 @@ class RandomView:
       degrees: ``None`` for no turn, which is faster.
       noise: standard deviation of what is added to each pixel, in levels; ``None`` for none.
 
+    Raises:
+      ValueError: `largest` is below `smallest` in the first or last step.
+
     Raises (when it is used):
       ValueError: it turns images whose rows and columns are not alike, such as spectrograms, or
         gives both axes one random size.
     """
 
-    smallest: Number = number(0.6, above=0)
-    largest: Number = number(1.1, above=0)
-    degrees: Number | None = number(8.0, at_least=0)
-    noise: Number | None = number(None, at_least=0)
+    smallest: Number = number(default=0.6, above=0)
+    largest: Number = number(default=1.1, above=0)
+    degrees: Number | None = number(default=8.0, at_least=0)
+    noise: Number | None = number(default=None, at_least=0)
 
     crops: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        smallest, largest = _ends(self.smallest), _ends(self.largest)
+        if any(most < least for least, most in zip(smallest, largest, strict=True)):
+            raise ValueError(
+                f"RandomView option largest={self.largest} must be at least "
+                f"smallest={self.smallest}"
+            )
 
     def offset(self, key: Key, free: Int[Array, 2]) -> Int[Array, 2]:
         """Not asked for."""
         raise NotImplementedError("RandomView cuts no window")
 
-    def see(self, key: Key, image: Levels, size: Size, scene: Scene) -> Levels:
+    def see(self, key: Key, image: Levels, size: Size, scene: Scene) -> Sampled:
         """The rectangle, in `size`."""
         if not scene.is_picture:
             raise ValueError(
@@ -55,7 +68,8 @@ class RandomView:
                 "one axis"
             )
         place_key, noise_key = jax.random.split(key)
-        seen = sample(image, self.transform(place_key, image.shape[:2], size), size, self.turns)
+        transform = self.transform(place_key, (image.shape[0], image.shape[1]), size)
+        seen = sample(image, transform, size, self.turns)
         if self.noise is not None:
             seen = seen + self.noise * jax.random.normal(noise_key, seen.shape, seen.dtype)
         return seen
@@ -73,7 +87,7 @@ class RandomView:
         free = (1 - side) * span  # negative around the image
         center = free * jax.random.uniform(place_key, (2,)) + side * span / 2
         angle = jnp.float32(0)
-        if self.turns:
+        if self.degrees is not None:
             angle = jnp.deg2rad(self.degrees) * jax.random.uniform(angle_key, minval=-1, maxval=1)
         cos, sin = jnp.cos(angle), jnp.sin(angle)
         turn = jnp.stack([jnp.stack([cos, -sin]), jnp.stack([sin, cos])])
@@ -83,7 +97,11 @@ class RandomView:
         return matrix, center - 0.5 - jnp.sum(matrix * middle[None], axis=1)
 
 
-def sample(image: Levels, transform: Transform, size: Size, turns: bool = True) -> Levels:
+def _ends(value: Number) -> tuple[Number, Number]:
+    return (value.start, value.end) if isinstance(value, Ramp) else (value, value)
+
+
+def sample(image: Levels, transform: Transform, size: Size, turns: bool = True) -> Sampled:
     """Bilinear samples of an image at the places that a view's pixels are taken to.
 
     As ``scipy.ndimage.map_coordinates(order=1, mode="nearest")``.
@@ -115,7 +133,9 @@ def _weights(places: Float[Array, " out"], length: int) -> Float[Array, "out in"
     return jnp.maximum(1 - distance, 0)
 
 
-def _gathered(image: Levels, rows: Float[Array, "a b"], columns: Float[Array, "a b"]) -> Levels:
+def _gathered(
+    image: Levels, rows: Float[Array, "a b"], columns: Float[Array, "a b"]
+) -> Float[Array, "a b channels"]:
     """Four gathers of whole pixels: two axes that are mixed cannot be sampled apart."""
     height, width, channels = image.shape
     pixels = image.reshape(height * width, channels)

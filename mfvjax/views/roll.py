@@ -24,8 +24,8 @@ class Roll:
     Reference: ``make_step`` of google/deepdream, with 32 for both.
     """
 
-    rows: Number = number(32.0, at_least=0)
-    columns: Number = number(32.0, at_least=0)
+    rows: Number = number(default=32.0, at_least=0)
+    columns: Number = number(default=32.0, at_least=0)
 
     crops: ClassVar[bool] = False
 
