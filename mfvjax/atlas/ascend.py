@@ -52,7 +52,7 @@ class _Facet:
     job: Job
     index: int
     objective: Objective
-    start: Float32[np.ndarray, "h w 3"]
+    start: Float32[np.ndarray, "h w c"]
 
 
 def make_job(
