@@ -8,13 +8,14 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from mfvjax.models.ops import MAX_SIZE, OPS, Op, Shape
 from mfvjax.types import ReceptiveField
 
-_Activation: TypeAlias = tuple[Shape, ReceptiveField | None]
+Activation: TypeAlias = tuple[Shape, ReceptiveField | None]
+"""Shape of an activation, and what a position of it sees of the input."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,22 +80,21 @@ class GraphSpec:
         """Shapes that each layer reads, by the layer's name."""
         return {name: plan.inputs for name, plan in self._plans.items()}
 
-    def _activations(self) -> dict[str, _Activation]:
-        written: dict[str, _Activation] = {}
+    def _activations(self) -> dict[str, Activation]:
+        written: dict[str, Activation] = {}
         for plan in self._plans.values():
             written.update(plan.outputs)
         return written
 
     @functools.cached_property
-    def _plans(self) -> dict[str, "_LayerPlan"]:
-        pixel = ReceptiveField((1, 1), (1, 1), (0, 0))
-        known: dict[str, _Activation] = {self.input_name: (self.input_shape, pixel)}
-        plans: dict[str, _LayerPlan] = {}
+    def _plans(self) -> dict[str, "LayerPlan"]:
+        known = input_activation(self.input_name, self.input_shape)
+        plans: dict[str, LayerPlan] = {}
         for layer in self.layers:
             if layer.name in plans:
                 raise ValueError(f"two layers have the name {layer.name!r}")
             try:
-                plans[layer.name] = _plan_layer(layer, known)
+                plans[layer.name] = plan_layer(layer, known)
             except ValueError as error:
                 raise ValueError(f"layer {layer.name!r} ({layer.kind}): {error}") from error
             known.update(plans[layer.name].outputs)
@@ -108,7 +108,7 @@ class GraphSpec:
                 "op": layer.kind,
                 "inputs": layer.inputs,
                 "outputs": layer.outputs,
-                **({"options": options} if (options := dataclasses.asdict(layer.op)) else {}),
+                **({"options": options} if (options := _options(layer.op)) else {}),
             }
             for layer in self.layers
         ]
@@ -140,15 +140,25 @@ class GraphSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class _LayerPlan:
+class LayerPlan:
     """What a layer reads, needs and writes."""
 
     inputs: tuple[Shape, ...]
     parameters: dict[str, Shape]
-    outputs: dict[str, _Activation]
+    outputs: dict[str, Activation]
 
 
-def _plan_layer(layer: LayerSpec, known: dict[str, _Activation]) -> _LayerPlan:
+def input_activation(name: str, shape: Shape) -> dict[str, Activation]:
+    """What is known before the first layer: the input, each pixel of which sees itself."""
+    return {name: (shape, ReceptiveField((1, 1), (1, 1), (0, 0)))}
+
+
+def plan_layer(layer: LayerSpec, known: Mapping[str, Activation]) -> LayerPlan:
+    """What `layer` does with the activations known before it.
+
+    Raises:
+      ValueError: it reads or writes what it may not, or a shape does not fit.
+    """
     _check_names(layer, known)
     inputs = tuple(known[blob][0] for blob in layer.inputs)
     fields = [known[blob][1] for blob in layer.inputs]
@@ -160,7 +170,12 @@ def _plan_layer(layer: LayerSpec, known: dict[str, _Activation]) -> _LayerPlan:
         _check_shape("parameter", shape)
     seen = layer.op.receptive_fields(fields, inputs, len(layer.outputs))
     outputs = zip(layer.outputs, zip(shapes, seen, strict=True), strict=True)
-    return _LayerPlan(inputs, parameters, dict(outputs))
+    return LayerPlan(inputs, parameters, dict(outputs))
+
+
+def _options(op: Op) -> dict[str, Any]:
+    """The options of an operation that say something."""
+    return {name: value for name, value in dataclasses.asdict(op).items() if value is not None}
 
 
 def _read_layer(entry: dict[str, Any]) -> LayerSpec:
@@ -187,7 +202,7 @@ def _check_shape(what: str, shape: Any) -> None:
         raise ValueError(f"{what} has the impossible shape {shape!r}")
 
 
-def _check_names(layer: LayerSpec, known: dict[str, Any]) -> None:
+def _check_names(layer: LayerSpec, known: Mapping[str, Any]) -> None:
     for blob in layer.inputs:
         if blob not in known:
             raise ValueError(f"reads {blob!r}, which no layer before it writes")
@@ -197,7 +212,7 @@ def _check_names(layer: LayerSpec, known: dict[str, Any]) -> None:
         raise ValueError(f"writes {blob!r}, which already exists, and cannot work in place")
 
 
-def _rewritten(layer: LayerSpec, known: dict[str, Any]) -> Iterator[str]:
+def _rewritten(layer: LayerSpec, known: Mapping[str, Any]) -> Iterator[str]:
     for position, blob in enumerate(layer.outputs):
         in_place = layer.op.in_place and position == 0 and layer.inputs[:1] == (blob,)
         if blob in known and not in_place:

@@ -98,6 +98,11 @@ def parameter_shapes(architecture: str, spec: GraphSpec) -> dict[str, dict[str, 
     }
 
 
+def architecture_text(architecture: str, spec: GraphSpec) -> str:
+    """What tells two models with equal parameters apart."""
+    return f"{architecture} {spec.to_json()}"
+
+
 def graph_layers(spec: GraphSpec) -> dict[str, LayerInfo]:
     """Facts of every activation of a graph, in the order of execution."""
     fields = spec.receptive_fields()

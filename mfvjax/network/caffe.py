@@ -11,7 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from mfvjax.models.graph import GraphSpec
-from mfvjax.network.architectures import ModelForward, graph_layers, parameter_shapes
+from mfvjax.network.architectures import (
+    ModelForward,
+    architecture_text,
+    graph_layers,
+    parameter_shapes,
+)
 from mfvjax.network.face import Network
 from mfvjax.preprocess import CAFFE_IMAGENET, Preprocessing
 
@@ -116,7 +121,7 @@ def from_graph(
         logits_layer=logits_layer,
         class_names=None if class_names is None else tuple(class_names),
         class_code_layer=code_layer,
-        architecture=f"{architecture} {spec.to_json()}",
+        architecture=architecture_text(architecture, spec),
     )
 
 

@@ -33,7 +33,8 @@ class Network:
       params: pytree that `forward` takes.
       preprocessing: from images to ``net_input``; says what images are.
       layers: facts of every activation that `forward` returns, in the order of execution.
-      logits_layer: the classes before the softmax; ``read`` finds them here.
+      logits_layer: the classes before the softmax; empty if the network has none, as one that ends
+        before them.
       class_names: one per unit of the logits layer, or ``None``.
       class_code_layer: what `code_layer` answers for class units; ``None`` leaves it to the rule.
       architecture: text that tells models with equal parameters apart in `fingerprint`.
@@ -42,7 +43,8 @@ class Network:
 
     Raises:
       ValueError: `logits_layer` or `class_code_layer` is no layer, `class_names` has another length
-        than the logits layer has units, or `compute_dtype` is no precision.
+        than the logits layer has units or there is no such layer, or `compute_dtype` is no
+        precision.
     """
 
     name: str
@@ -57,21 +59,23 @@ class Network:
     compute_dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        num_classes = units.find_layer(self.layers, self.logits_layer).num_units
+        if self.logits_layer:
+            units.find_layer(self.layers, self.logits_layer)
         if self.class_code_layer is not None:
             units.find_layer(self.layers, self.class_code_layer)
-        if self.class_names is not None and len(self.class_names) != num_classes:
+        if self.class_names is not None and len(self.class_names) != self.num_classes:
             raise ValueError(
-                f"{len(self.class_names)} class names for the {num_classes} units of layer "
+                f"{len(self.class_names)} class names for the {self.num_classes} units of layer "
                 f"{self.logits_layer!r}; give one name per unit"
             )
         object.__setattr__(self, "forward", precision.forward_in(self.compute_dtype, self.forward))
 
     def __repr__(self) -> str:
         height, width = self.input_size
+        classes = f"{self.num_classes} classes in {self.logits_layer!r}"
         return (
             f"Network({self.name!r}, {len(self.layers)} layers, input {height}x{width}, "
-            f"{self.num_classes} classes in {self.logits_layer!r}, {self.compute_dtype})"
+            f"{classes if self.logits_layer else 'no classes'}, {self.compute_dtype})"
         )
 
     @property
@@ -86,8 +90,8 @@ class Network:
 
     @property
     def num_classes(self) -> int:
-        """Units of the logits layer."""
-        return self.layers[self.logits_layer].num_units
+        """Units of the logits layer; 0 if there is none."""
+        return self.layers[self.logits_layer].num_units if self.logits_layer else 0
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -155,6 +159,16 @@ class Network:
         """
         return units.resolve_unit(self.layers, unit)
 
+    def is_class_layer(self, layer: str) -> bool:
+        """Whether the units of `layer` are classes: the logits, their maps, their softmax.
+
+        Raises:
+          ValueError: there is no such layer.
+        """
+        units.find_layer(self.layers, layer)
+        has_classes = bool(self.logits_layer)
+        return has_classes and layer in code_layers.class_layers(self.layers, self.logits_layer)
+
     def code_layer(self, layer: str) -> str:
         """The layer whose activations describe images when facets of `layer`'s units are sought.
 
@@ -163,8 +177,7 @@ class Network:
         Raises:
           ValueError: there is no such layer.
         """
-        units.find_layer(self.layers, layer)
-        if layer not in code_layers.class_layers(self.layers, self.logits_layer):
+        if not self.is_class_layer(layer):
             return layer
         return self.class_code_layer or code_layers.penultimate_layer(
             self.layers, self.logits_layer
@@ -188,11 +201,34 @@ class Network:
         """Name of a class, ``"class 17"`` if the network has no names.
 
         Raises:
-          ValueError: `index` is not in ``range(num_classes)``.
+          ValueError: `index` is not in ``range(num_classes)``, or the network has no classes.
         """
+        if not self.logits_layer:
+            raise ValueError(f"class {index}: network {self.name!r} has no layer of classes")
         if not 0 <= index < self.num_classes:
             raise ValueError(f"class {index}: the classes are 0 to {self.num_classes - 1}")
         return self.class_names[index] if self.class_names else f"class {index}"
+
+    def with_input_size(self, size: tuple[int, int], *, truncate: bool = False) -> Network:
+        """The same network on images of another size; parameters and layer names stay.
+
+        Maps grow and shrink with the images, and a pooling over a whole map pools the new one. A
+        dense layer behind a map fits only where the map keeps its size.
+
+        Args:
+          size: ``(height, width)`` in pixels.
+          truncate: leaves out the layers of a graph that do not fit, and all that read them: of
+            CaffeNet, ``fc6`` and what follows. If the classes are among them the result has no
+            classes: its `logits_layer` is empty, its `class_names` are ``None``, and the units of
+            each layer are coded by that layer itself.
+
+        Raises:
+          ValueError: `size` is no size, or some layer does not fit it: the message names the first.
+            With `truncate` too if none fits, or for a user's module, which runs as a whole.
+        """
+        from mfvjax.network.resize import resize_network
+
+        return resize_network(self, size, truncate=truncate)
 
     def with_precision(self, compute_dtype: str) -> Network:
         """The same network computed in another precision; activations stay float32.

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from mfvjax.network import named_outputs
 from mfvjax.network.face import Network
-from mfvjax.network.flax_modules import network_of, preprocessing_of
+from mfvjax.network.flax_modules import modules_passed, network_of, preprocessing_of
 from mfvjax.preprocess import Preprocessing
 from mfvjax.types import Params
 
@@ -42,6 +42,11 @@ class LinenRun:
             **self.arguments,
         )
         return named_outputs.Result.of(result, state.get(_INTERMEDIATES, {}))
+
+    def layer_at(self, error: Exception) -> str:
+        """Path of the submodule that raised `error`; empty if it was none."""
+        bound = [one for one in modules_passed(error, nn.Module) if one.scope is not None]
+        return "/".join(bound[-1].path) if bound else ""
 
 
 def from_linen(
@@ -87,8 +92,7 @@ def from_linen(
     return network_of(
         run,
         variables,
-        default_name=type(module).__name__,
-        architecture=f"{type(module).__module__}.{type(module).__qualname__}",
+        module=type(module),
         preprocessing=preprocessing,
         name=name,
         layers=layers,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -22,23 +24,28 @@ class NamedForward:
     Attributes:
       run: calls the module.
       names: activations to return.
+      module: the name of its class.
     """
 
     run: named_outputs.Run
     names: tuple[str, ...]
+    module: str
 
     def __call__(self, params: Params, net_input: Array) -> Activations:
         """Computes the chosen activations of a batch."""
         named = self.run(params, net_input).activations
         return {name: _at_least_float32(named[name]) for name in self.names}
 
+    def architecture_text(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        """What tells two modules with equal parameters apart."""
+        return f"{self.module} {dict(shapes)}"
+
 
 def network_of(
     run: named_outputs.Run,
     params: Params,
     *,
-    default_name: str,
-    architecture: str,
+    module: type,
     preprocessing: Preprocessing,
     name: str | None,
     layers: Sequence[str] | None,
@@ -49,11 +56,11 @@ def network_of(
     """Makes a ``Network`` of a traced user module; see `flax_nnx.from_nnx` for the options."""
     traced = named_outputs.trace(run, params, preprocessing)
     names = _chosen(layers, traced.shapes)
-    forward = NamedForward(run, names)
+    forward = NamedForward(run, names, f"{module.__module__}.{module.__qualname__}")
     shapes = {name: traced.shapes[name] for name in names}
     input_shape = (*preprocessing.input_size, preprocessing.domain.channels)
     return Network(
-        name=name or default_name,
+        name=name or module.__name__,
         forward=forward,
         params=params,
         preprocessing=preprocessing,
@@ -61,7 +68,7 @@ def network_of(
         logits_layer=logits_layer or _default_logits(shapes, traced.returned),
         class_names=None if class_names is None else tuple(class_names),
         class_code_layer=code_layer,
-        architecture=f"{architecture} {shapes}",
+        architecture=forward.architecture_text(shapes),
     )
 
 
@@ -83,6 +90,13 @@ def preprocessing_of(
             f"{preprocessing.input_size}; give one of them"
         )
     return preprocessing
+
+
+def modules_passed(error: Exception, kind: type) -> list[Any]:
+    """Objects of `kind` in whose methods `error` was raised or let through, outermost first."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    owners = (frame.f_locals.get("self") for frame in frames)
+    return [owner for owner in owners if isinstance(owner, kind)]
 
 
 def _chosen(layers: Sequence[str] | None, shapes: dict[str, tuple[int, ...]]) -> tuple[str, ...]:

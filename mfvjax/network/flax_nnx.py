@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from mfvjax.network import named_outputs
 from mfvjax.network.face import Network
-from mfvjax.network.flax_modules import network_of, preprocessing_of
+from mfvjax.network.flax_modules import modules_passed, network_of, preprocessing_of
 from mfvjax.preprocess import Preprocessing
 from mfvjax.types import Params
 
@@ -42,6 +42,13 @@ class NnxRun:
         )
         result, captured = run(module, net_input)
         return named_outputs.Result.of(result, nnx.to_pure_dict(captured))
+
+    def layer_at(self, error: Exception) -> str:
+        """Path of the submodule that raised `error`; empty if it was none."""
+        modules = modules_passed(error, nnx.Module)
+        known = nnx.iter_graph(modules[0]) if modules else ()
+        paths = [path for path, node in known if node is modules[-1]]
+        return "/".join(map(str, paths[0])) if paths else ""
 
 
 def from_nnx(
@@ -99,8 +106,7 @@ def from_nnx(
     return network_of(
         run,
         params,
-        default_name=type(module).__name__,
-        architecture=f"{type(module).__module__}.{type(module).__qualname__}",
+        module=type(module),
         preprocessing=preprocessing,
         name=name,
         layers=layers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -96,7 +96,17 @@ class Result:
         return {**activations, OUTPUT: self.returned}
 
 
-Run = Callable[[Any, Array], Result]
+@runtime_checkable
+class Run(Protocol):
+    """Calls a user's module as a pure function of its parameters."""
+
+    def __call__(self, params: Any, net_input: Array, /) -> Result:
+        """Calls the module once."""
+        ...
+
+    def layer_at(self, error: Exception, /) -> str:
+        """Path of the submodule that raised `error`; empty if it was none."""
+        ...
 
 
 def flatten_names(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Array]:

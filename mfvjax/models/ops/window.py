@@ -102,6 +102,10 @@ class Pooling(Op):
     Output sizes round up (down if `round_up` is false); with padding, the last window starts inside
     the image or its top-left padding. The average divides by the cells of the window inside the
     padded frame. Source: Caffe's ``pooling_layer.cpp``.
+
+    Attributes:
+      spans_map: whether the kernel is to cover the map whatever its size (global pooling); if
+        ``None`` it is where a kernel without stride or padding covers the map it is given.
     """
 
     method: str
@@ -109,6 +113,7 @@ class Pooling(Op):
     stride: Pair = (1, 1)
     pad: Pair = (0, 0)
     round_up: bool = True
+    spans_map: bool | None = None
 
     def __post_init__(self) -> None:
         if self.method not in ("max", "average"):
@@ -117,8 +122,22 @@ class Pooling(Op):
         check_pair("stride", self.stride)
         check_pair("pad", self.pad, minimum=0)
         check_flag("round_up", self.round_up)
+        if self.spans_map is not None:
+            check_flag("spans_map", self.spans_map)
         if any(pad >= kernel for pad, kernel in zip(self.pad, self.kernel, strict=True)):
             raise ValueError(f"pad {self.pad} must be smaller than the kernel {self.kernel}")
+
+    def for_map(self, before: Shape, after: Shape) -> "Pooling":
+        """The same pooling of a map with the shape `after`, for one that was made for `before`."""
+        if self._spans(before):
+            return dataclasses.replace(self, kernel=map_shape(after)[:2], spans_map=None)
+        fixed = dataclasses.replace(self, spans_map=None)
+        return dataclasses.replace(fixed, spans_map=False) if fixed._spans(after) else fixed
+
+    def _spans(self, shape: Shape) -> bool:
+        is_free = self.stride == (1, 1) and self.pad == (0, 0)
+        covers = is_free and self.kernel == shape[:2]
+        return covers if self.spans_map is None else self.spans_map
 
     def _shapes(self, inputs: Sequence[Shape], num_outputs: int) -> tuple[Shape, ...]:
         height, width, channels = map_shape(inputs[0])
