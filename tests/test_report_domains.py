@@ -2,8 +2,10 @@
 
 import base64
 import dataclasses
+import functools
 import io
 import re
+import tempfile
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from PIL import Image
 
 from mfvjax.domain import GREY, RGB, Domain
 from mfvjax.metrics import METRICS, metric
-from mfvjax.report import render_page, write_figures
+from mfvjax.report import facets_strip, map_figure, progress_figure, render_page
 from mfvjax.report.looks import LARGE, legend, pictured
 from mfvjax.store.pictures import look
 from tests.domain_networks import BANDS, DIGITS, DOMAINS, SOUNDS, STEREO
@@ -22,8 +24,9 @@ OTHERS = [GREY, DIGITS, SOUNDS, STEREO, BANDS]
 EVERY = pytest.mark.parametrize("domain", [RGB, *OTHERS, Domain(3, 0, 1, "rgb")], ids=str)
 
 
-def page_of(domain, **options):
-    return Page(render_page(domain_run(domain, **options)))
+@functools.cache
+def page_of(domain):
+    return Page(render_page(domain_run(domain)))
 
 
 def pixels(uri):
@@ -141,30 +144,34 @@ def test_the_ramp_goes_from_dark_to_bright():
     assert (legend(SOUNDS).low, legend(SOUNDS).high) == ("\N{MINUS SIGN}80", "0")
 
 
+@functools.cache
+def strip_of(domain):
+    """The strip figure, RGB."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = facets_strip(domain_run(domain), f"{folder}/strip.png", num_real=1)
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB")).astype(int)
+
+
 @pytest.mark.parametrize("domain", [DIGITS, SOUNDS, BANDS], ids=str)
-def test_figures_of_any_domain(domain, tmp_path):
-    run = domain_run(domain)
-    paths = write_figures(run, tmp_path)
-    assert len(paths) == 6
-    with Image.open(tmp_path / "facets.png") as image:
-        figure = np.asarray(image.convert("RGB")).astype(int)
-    # The commonest color of the first visualization is somewhere in the strip.
-    shown = pictured(run).shown.images[0].astype(int).reshape(-1, 3)
+def test_figures_of_any_domain(domain):
+    shown = pictured(domain_run(domain)).shown.images[0].astype(int).reshape(-1, 3)
     colors, counts = np.unique(shown, axis=0, return_counts=True)
     for color in colors[np.argsort(-counts)[:5]]:
-        assert (np.abs(figure - color).max(-1) <= 2).sum() > 20
+        assert (np.abs(strip_of(domain) - color).max(-1) <= 2).sum() > 20
 
 
-def test_figures_of_spectrograms_have_a_line_more(tmp_path):
+@pytest.mark.parametrize("figure", [facets_strip, map_figure, progress_figure])
+def test_figures_of_spectrograms_have_a_line_more(figure, tmp_path):
     """It names the axes; figures of photographs have none."""
-    heights = {}
+    sheets = []
     for name in ("rgb", "sounds"):
-        write_figures(domain_run(DOMAINS[name]), tmp_path / name)
-        for kind in ("facets", "map", "progress"):
-            with Image.open(tmp_path / name / f"{kind}.png") as image:
-                heights[name, kind] = image.height
-    for kind in ("facets", "map", "progress"):
-        assert heights["sounds", kind] - heights["rgb", kind] == pytest.approx(60, abs=1)
+        with Image.open(figure(domain_run(DOMAINS[name]), tmp_path / f"{name}.png")) as image:
+            sheets.append(np.asarray(image.convert("L")).astype(int))
+    assert len(sheets[1]) - len(sheets[0]) == pytest.approx(60, abs=1)
+    line = sheets[1][-50:-10]
+    assert (line < 128).any()  # letters
+    assert (line > 250).mean() > 0.9  # and no picture
 
 
 def test_metrics_of_other_domains():

@@ -25,8 +25,8 @@ Images: TypeAlias = Annotated[
     typer.Option(
         "--images",
         "-i",
-        help="A folder of images that activate the unit (of its class, say), or tfds:NAME/SPLIT, "
-        "or facetworld:CLASS.",
+        help="A folder of images that activate the unit (of its class, say), a .npy file of an "
+        "array of them, or tfds:NAME/SPLIT, or facetworld:CLASS.",
     ),
 ]
 UnitOption: TypeAlias = Annotated[

@@ -20,7 +20,8 @@ ResizeShorter: TypeAlias = int | Literal["fit"] | None
 class ResizeRule:
     """Resizes the shorter side, then crops the center, as Caffe's users do.
 
-    The crop starts at ``(resized - size) // 2``, as Caffe's data layer does at test time.
+    The crop starts at ``(resized - size) // 2``, as Caffe's data layer does at test time. Axes of
+    different meaning, such as a spectrogram's, keep their whole range only with `warp`.
 
     Attributes:
       size: ``(height, width)`` of the crop, usually the network's input.
