@@ -88,15 +88,31 @@ class PatchPrior(Term):
       patches: ``(count, size, size, channels)``, in levels, from `natural_patches`.
       stride: between the window's patches, in pixels.
       weight: factor of the term.
+
+    Raises:
+      ValueError: `stride` is below 1.
+
+    Raises (when it is used):
+      ValueError: the window is smaller than a patch, or of other channels.
     """
 
-    patches: Any = None
+    patches: Any
     stride: int = static(default=4)
     weight: Number = number(default=1.0)
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise ValueError(f"PatchPrior option stride={self.stride} must be at least 1")
 
     def __call__(self, seen: Seen) -> Float[Array, ""]:
         """Minus the mean squared distance, in levels."""
         assert seen.window is not None
+        fits = np.array(seen.window.shape) >= np.shape(self.patches)[1:]
+        if not fits.all() or seen.window.shape[-1] != np.shape(self.patches)[-1]:
+            raise ValueError(
+                f"PatchPrior: patches of shape {np.shape(self.patches)[1:]} do not fit into a "
+                f"window of shape {seen.window.shape}"
+            )
         known = jnp.asarray(self.patches).reshape(len(self.patches), -1)
         size = self.patches.shape[1]
         found = _cut(seen.window, size, self.stride)

@@ -24,7 +24,8 @@ class Probability(Term):
 
     Other terms are worth as much beside it as beside the logarithm of the probability, whose
     gradient stays of one size: they are multiplied by the probability, as a constant. Without that
-    a probability of 1e-6 would leave the ascent to them alone.
+    a probability of 1e-6 would leave the ascent to them alone. The reading's own weight is that of
+    the probability beside them.
 
     Attributes:
       reading: whose probability.
@@ -59,15 +60,17 @@ class Probability(Term):
         read: Any = self.reading
         places = in_places(seen.activations[read.layer])
         shares = places if self.is_softmax else jax.nn.softmax(places, axis=-1)
-        value = jnp.sum(contract("p,pc->c", read.positions, shares) * read.channels)
+        share = jnp.sum(contract("p,pc->c", read.positions, shares) * read.channels)
+        value, constant = share * read.weight, jax.lax.stop_gradient(share)
         for term in self.others:
-            value = value + jax.lax.stop_gradient(value) * term.weight * term(seen)
+            value = value + constant * term.weight * term(seen)
         return value
 
     @property
     def label(self) -> str:
         """``probability of fc8:3@center``."""
-        return f"probability of {self.reading.label}"
+        factor = "" if self.reading.weight == 1 else f"{self.reading.weight:g} * "
+        return f"{factor}probability of {self.reading.label}"
 
 
 def climb_probability(objective: Objective, softmax_layers: Collection[str]) -> Objective:
@@ -86,10 +89,7 @@ def climb_probability(objective: Objective, softmax_layers: Collection[str]) -> 
         return objective
     made = [
         Probability(
-            dataclasses.replace(reading, weight=1.0),
-            others if number == 0 else (),
-            reading.weight,
-            reading.layer in softmax_layers,
+            reading, others if number == 0 else (), is_softmax=reading.layer in softmax_layers
         )
         for number, reading in enumerate(readings)
     ]

@@ -33,8 +33,8 @@ class ChannelStatistics(Term):
       layer: of maps or tokens.
       means: ``(channels,)``, to be met.
       deviations: ``(channels,)``, likewise.
-      positions: ``(places,)``, weights that add up to 1, of the positions that count; ``None`` for
-        all alike.
+      positions: ``(places,)``, weights from 0 that add up to 1, of the positions that count;
+        ``None`` for all alike.
       weight: factor of the term.
     """
 
@@ -45,7 +45,7 @@ class ChannelStatistics(Term):
     weight: Number = number(default=1.0)
 
     def bind(self, layers: Mapping[str, LayerInfo]) -> ChannelStatistics:
-        """Raises ValueError where the statistics do not fit the layer, or it has no positions."""
+        """Raises ValueError where statistics or weights do not fit, or there are no positions."""
         info = layers[self.layer]
         if info.is_dense:
             raise ValueError(
@@ -58,6 +58,11 @@ class ChannelStatistics(Term):
             raise ValueError(
                 f"layer {info.name!r} has {places} positions; weights of shape "
                 f"{np.shape(weights)} do not fit"
+            )
+        if np.min(weights) < 0 or not abs(np.sum(weights) - 1) < 1e-3:
+            raise ValueError(
+                f"weights of the positions of layer {info.name!r} must be 0 or more and add up to "
+                f"1, not to {np.sum(weights):g}"
             )
         return dataclasses.replace(
             self,

@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import jax
 from jaxtyping import Array, Bool, Float
 
 from mfvjax.objective.seen import Seen
+from mfvjax.parts import is_value
 from mfvjax.types import LayerInfo
 
 
@@ -83,10 +85,24 @@ class Objective:
     Attributes:
       terms: at least one.
       name: what messages call it; not carried over to new ones.
+
+    Raises:
+      ValueError: a term's number ramps, or it holds arrays of several facets: these are for the
+        parts of a phase.
     """
 
     terms: tuple[Term, ...]
     name: str = ""
+
+    def __post_init__(self) -> None:
+        for term in self.terms:
+            for leaf in jax.tree.leaves(term, is_leaf=is_value):
+                if is_value(leaf):
+                    raise ValueError(
+                        f"{type(term).__name__}: an objective is the same in all steps, and one "
+                        f"facet's: it cannot hold a {type(leaf).__name__}, which is for the parts "
+                        "of a phase, such as its penalties"
+                    )
 
     def __add__(self, other: Objective) -> Objective:
         return Objective(self.terms + other.terms)
