@@ -109,9 +109,9 @@ def test_differences_are_told_in_words():
     [
         (None, "holds no atlas: it has no atlas.json"),
         ("{", "atlas.json is damaged: it is not JSON"),
-        ("[]", "is not version 1 of the format 'mfvjax-atlas'"),
-        ('{"format": "mfvjax-atlas", "version": 2}', "is not version 1"),
-        ('{"format": "mfvjax-atlas", "version": 1, "plan": {}}', "does not have the fields"),
+        ("[]", "is not version 2 of the format 'mfvjax-atlas'"),
+        ('{"format": "mfvjax-atlas", "version": 1}', "is not version 2"),
+        ('{"format": "mfvjax-atlas", "version": 2, "plan": {}}', "does not have the fields"),
     ],
 )
 def test_a_plan_that_cannot_be_read(text, message, tmp_path):
