@@ -73,15 +73,15 @@ def _step_twice(
     from benchmarks.candidates import batched_torch, sequential, workload
     from benchmarks.context import Context
     from benchmarks.ours import Ours
+    from mfvjax.priors.tv_projection import TV
 
     context = Context(network, device)
     started = time.perf_counter()
     _ = context.network
     times["network_s"] = time.perf_counter() - started
     work = workload(context)
-    phase = dataclasses.replace(
-        work.schedule.phases[0], num_steps=1, fidelity=0.4, tv_rule="isotropic", num_sweeps=12
-    )
+    phase = dataclasses.replace(work.recipe.phases[0], num_steps=1)
+    phase = phase.change(TV, fidelity=0.4, rule="isotropic", num_sweeps=12)
     make = {
         "mfvjax": lambda: Ours(context.network),
         "batched torch": lambda: batched_torch(context, "chambolle-pock"),

@@ -38,7 +38,11 @@ def child(units: int, out: str, share: str, coordinator: str) -> None:
     from mfvjax.atlas import Share, build_atlas, join_processes
     from mfvjax.network import Network
     from mfvjax.preprocess import Preprocessing
-    from mfvjax.schedule import Phase, Schedule
+    from mfvjax.priors.projections import Clip
+    from mfvjax.priors.tv_projection import TV
+    from mfvjax.recipe import Phase, Recipe
+    from mfvjax.updates import MeanAbsoluteStep
+    from mfvjax.views import Crop
 
     part = Share.parse(share)
     if coordinator:
@@ -60,7 +64,8 @@ def child(units: int, out: str, share: str, coordinator: str) -> None:
         preprocessing=Preprocessing((48, 48), mean=(120.0, 120.0, 120.0), scale=1 / 64),
         logits_layer="fc",
     )
-    phase = Phase(num_steps=40, fidelity=0.5, step_size=4.0, offset_std=0.3, num_sweeps=10)
+    projections = (Clip(), TV(0.5, num_sweeps=10))
+    phase = Phase(40, MeanAbsoluteStep(4.0), Crop(0.3), projections)
     patches = np.random.default_rng(0).integers(0, 256, (_NUM_IMAGES, 6, 6, 3), np.uint8)
     images = patches.repeat(8, axis=1).repeat(8, axis=2)
     started = time.perf_counter()
@@ -72,7 +77,7 @@ def child(units: int, out: str, share: str, coordinator: str) -> None:
         num_facets=_FACETS,
         num_mean_images=5,
         top_count=32,
-        schedule=Schedule("benchmark", (phase,)),
+        recipe=Recipe("benchmark", (phase,)),
         facets_per_device=_FACETS + 1,
         share=part,
     )

@@ -14,9 +14,10 @@ import numpy as np
 
 from benchmarks.torch_network import TorchNetwork
 from benchmarks.torch_tv import denoise
-from benchmarks.workload import StepValues, draw_offset, steps_of
+from benchmarks.workload import StepValues, draw_offset, offset_std_of, steps_of
 from mfvjax.network import Network
-from mfvjax.schedule import Phase
+from mfvjax.priors.tv_projection import TV
+from mfvjax.recipe import Phase
 
 if TYPE_CHECKING:
     import torch
@@ -70,11 +71,9 @@ class BatchedTorch:
         height, width = self.read.input_size
         planes = self.to_device(canvases)
         wanted = torch.tensor(units, device=self.device)
+        std = offset_std_of(phase)
         for values in steps_of(phase):
-            offsets = [
-                draw_offset(rng, planes.shape[2:], self.read.input_size, phase.offset_std)
-                for _ in units
-            ]
+            offsets = [draw_offset(rng, planes.shape[2:], self.read.input_size, std) for _ in units]
             boxes = [(slice(r, r + height), slice(c, c + width)) for r, c in offsets]
             windows = torch.stack(
                 [
@@ -82,7 +81,7 @@ class BatchedTorch:
                     for plane, (rows, columns) in zip(planes, boxes, strict=True)
                 ]
             )
-            windows = self.step(windows, wanted, values, phase)
+            windows = self.step(windows, wanted, values)
             for plane, window, (rows, columns) in zip(planes, windows, boxes, strict=True):
                 plane[:, rows, columns] = window
         return planes.permute(0, 2, 3, 1).cpu().numpy()
@@ -94,9 +93,7 @@ class BatchedTorch:
         planes = torch.from_numpy(np.array(images, np.float32)).permute(0, 3, 1, 2)
         return planes.contiguous().to(self.device)
 
-    def step(
-        self, windows: torch.Tensor, units: torch.Tensor, values: StepValues, phase: Phase
-    ) -> torch.Tensor:
+    def step(self, windows: torch.Tensor, units: torch.Tensor, values: StepValues) -> torch.Tensor:
         """One step on ``(b, 3, h, w)`` windows: mask, normalize, ascend, clip, denoise."""
         gradient = self.gradient(windows, units)
         margin = values.margin_px
@@ -107,27 +104,27 @@ class BatchedTorch:
             gradient = masked
         gradient = gradient / gradient.abs().mean((1, 2, 3), keepdim=True)
         moved = (windows + values.step_size * gradient).clamp(0, 255)
-        return self.denoise(moved, values.fidelity, phase)
+        return self.denoise(moved, values.tv)
 
     def gradient(self, windows: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
         """Of each unit's activation with respect to its window."""
         return self._gradient(windows, units)
 
-    def denoise(self, moved: torch.Tensor, fidelity: float, phase: Phase) -> torch.Tensor:
+    def denoise(self, moved: torch.Tensor, tv: TV | None) -> torch.Tensor:
         """TV of the batch, by image on a CPU."""
         import torch
 
-        if not phase.num_sweeps:
+        if tv is None:
             return moved
         parts = moved.split(1) if self.device == "cpu" else [moved]
         with torch.no_grad():
             done = [
                 denoise(
                     part,
-                    fidelity=fidelity,
+                    fidelity=float(tv.fidelity),
                     method=self.method,
-                    num_sweeps=phase.num_sweeps,
-                    tolerance=phase.tv_tolerance,
+                    num_sweeps=tv.num_sweeps,
+                    tolerance=tv.tolerance,
                     compiled=self.compiled,
                 )
                 for part in parts

@@ -1,4 +1,4 @@
-"""The ways of making ten facets that are compared, each with the schedule it runs."""
+"""The ways of making ten facets that are compared, each with the recipe it runs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.context import SCHEDULE, Context
+from benchmarks.context import RECIPE, Context
 from benchmarks.ours import Ours
-from benchmarks.sweeps import Case, Denoise, cases_of, phase_starts, with_enough
+from benchmarks.sweeps import (
+    Case,
+    Denoise,
+    cases_of,
+    phase_starts,
+    with_enough,
+    with_sweeps,
+)
 from benchmarks.workload import Candidate, Workload
-from mfvjax.presets import preset
-from mfvjax.schedule import Phase, Schedule
+from mfvjax.priors.tv_projection import TV
+from mfvjax.recipe import Recipe
+from mfvjax.recipes import find_recipe
 
 NUM_FACETS = 10
 # What CaffeNet's run needed by phase where scikit-image was there to measure it.
@@ -27,7 +35,7 @@ class Entry:
     Attributes:
       name: in tables.
       candidate: that does the work; a text says why it cannot.
-      work: what it does, its schedule included.
+      work: what it does, its recipe included.
     """
 
     name: str
@@ -37,7 +45,7 @@ class Entry:
 
 def workload(context: Context, num_facets: int = NUM_FACETS) -> Workload:
     """The release's run from mean images."""
-    return Workload.of(context.network, preset(SCHEDULE), num_facets=num_facets)
+    return Workload.of(context.network, find_recipe(RECIPE), num_facets=num_facets)
 
 
 def entries(context: Context) -> list[Entry]:
@@ -45,10 +53,10 @@ def entries(context: Context) -> list[Entry]:
     work = workload(context)
     ours, cases = Ours(context.network), tv_cases(context)
 
-    def entry(name: str, make: Any, schedule: Schedule, missing: str | None = None) -> Entry:
-        return Entry(name, missing or make(), dataclasses.replace(work, schedule=schedule))
+    def entry(name: str, make: Any, recipe: Recipe, missing: str | None = None) -> Entry:
+        return Entry(name, missing or make(), dataclasses.replace(work, recipe=recipe))
 
-    release = work.schedule
+    release = work.recipe
     return [
         entry("sequential", lambda: sequential(context), release, missing=context.no_sequential),
         entry(
@@ -85,19 +93,12 @@ def batched_torch(context: Context, method: str) -> Any:
 
 
 def isotropic(
-    release: Schedule, name: str, denoise: Denoise, cases: list[list[Case]] | None
-) -> Schedule:
-    """The schedule with the paper's rule and just enough sweeps for scikit-image's energy."""
+    release: Recipe, name: str, denoise: Denoise, cases: list[list[Case]] | None
+) -> Recipe:
+    """The recipe with the paper's rule and just enough sweeps for scikit-image's energy."""
     if cases is not None:
         return with_enough(release, denoise, cases)
-    counts = _SWEEPS_WITHOUT_SCIKIT_IMAGE[name]
-    phases = tuple(
-        dataclasses.replace(
-            phase, tv_rule="isotropic", tv_order="red-black", tv_tolerance=None, num_sweeps=count
-        )
-        for phase, count in zip(release.phases, counts, strict=True)
-    )
-    return dataclasses.replace(release, phases=phases)
+    return with_sweeps(release, _SWEEPS_WITHOUT_SCIKIT_IMAGE[name])
 
 
 def tv_cases(context: Context) -> list[list[Case]] | None:
@@ -110,12 +111,12 @@ def tv_cases(context: Context) -> list[list[Case]] | None:
 @functools.cache
 def _tv_cases(context: Context) -> list[list[Case]]:
     work = workload(context).first(1 if context.quick else 3)
-    schedule = work.schedule.replace(tv_rule="isotropic", tv_tolerance=None, num_sweeps=12)
-    work = dataclasses.replace(work, schedule=schedule)
+    recipe = work.recipe.change(TV, rule="isotropic", tolerance=None, num_sweeps=12)
+    work = dataclasses.replace(work, recipe=recipe)
     starts = phase_starts(Ours(context.network), work, factor=0.02)
     return [
         cases_of(canvases, phase, gradient_of(context, work.units), context.network.input_size)
-        for canvases, phase in zip(starts, work.schedule.phases, strict=True)
+        for canvases, phase in zip(starts, work.recipe.phases, strict=True)
     ]
 
 
@@ -151,8 +152,7 @@ def torch_tv(context: Context, method: str, *, compiled: bool = True) -> Denoise
     peer.compiled = compiled
 
     def run(images: np.ndarray, fidelity: float, sweeps: int) -> np.ndarray:
-        phase = Phase(num_steps=1, step_size=1.0, fidelity=fidelity, num_sweeps=sweeps)
-        done = peer.denoise(peer.to_device(images), fidelity, phase)
+        done = peer.denoise(peer.to_device(images), TV(fidelity, num_sweeps=sweeps))
         return done.permute(0, 2, 3, 1).cpu().numpy()
 
     return run

@@ -9,7 +9,7 @@ from benchmarks.harness import missing
 from benchmarks.networks import NETWORKS
 from mfvjax.network import Network
 
-SCHEDULE = "release-mean-image"
+RECIPE = "release-mean-image"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@
 For every painted class with more than one facet, facets are found in the bundled network's codes
 and visualized. Ways: `held`, the default for its size with the holding term; `free`, the same
 without it (the paper's objective); `mean-image`, the authors' numbers with it; `release`, the
-authors' schedule as they ran it, without it; `noise`, the default with the term but started from
+authors' recipe as they ran it, without it; `noise`, the default with the term but started from
 noise; `noise-free`, from noise without it. Per way: facet recall (chance is one over the number of
 facets), margin, distance of colors to the facet's real images, and activation as a fraction of the
 real images' largest.
@@ -33,14 +33,14 @@ from mfvjax.pipeline import plan_ascent
 from mfvjax.pipeline.run_unit import DEFAULT_HOLD
 from mfvjax.pipeline.scoring import center_crops
 from mfvjax.pipeline.sources import PaintedSource
-from mfvjax.presets import preset
+from mfvjax.recipes import find_recipe
 
 
 @dataclasses.dataclass(frozen=True)
 class Way:
     """How facets are visualized."""
 
-    schedule: str = "small-image"
+    recipe: str = "small-image"
     hold: float = DEFAULT_HOLD
     from_noise: bool = False
 
@@ -90,12 +90,12 @@ def show(
         objectives += plan.objectives[:k]
         noise = np.random.default_rng(0).normal(175, 8, (k, *plan.starts.shape[1:]))
         starts += list(noise if way.from_noise else plan.starts[:k])
-    schedule = preset(way.schedule)
+    recipe = find_recipe(way.recipe)
     if step_fraction < 1:
-        schedule = schedule.shortened(step_fraction)
+        recipe = recipe.shortened(step_fraction)
     started = time.perf_counter()
     result = visualize(
-        network, objectives, np.stack(starts).astype(np.float32), schedule=schedule, key=0
+        network, objectives, np.stack(starts).astype(np.float32), recipe=recipe, key=0
     )
     return center_crops(result.images, network.input_size), time.perf_counter() - started
 
@@ -150,7 +150,7 @@ def totals(rows: list[dict]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     several = [name for name, facets in facetworld.FACETS.items() if len(facets) > 1]
-    parser.add_argument("--steps", type=float, default=1.0, help="fraction of the schedule's steps")
+    parser.add_argument("--steps", type=float, default=1.0, help="fraction of the recipe's steps")
     parser.add_argument("--ways", default=",".join(WAYS), help="of: " + ", ".join(WAYS))
     parser.add_argument("--facets", choices=("true", "auto"), default="true")
     parser.add_argument("--classes", default=",".join(several), help="names, by commas")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from mfvjax.ascent.engine import DEFAULT_OPTIMIZER
+from mfvjax.ascent.batch_run import Batch, BatchRun
 from mfvjax.ascent.inputs import facet_keys
-from mfvjax.ascent.loop import MAX_CHUNK, Loop, StepValues, init_state
-from mfvjax.ascent.program import Program, ProgramSpec, program_for
-from mfvjax.ascent.step import Reader, StepOptions
+from mfvjax.ascent.loop import start_status
+from mfvjax.ascent.plan import MAX_CHUNK
+from mfvjax.ascent.program import Program, program_for
 from mfvjax.network import Network
-from mfvjax.objective import stack_objectives, unit_objective
-from mfvjax.schedule import Phase
+from mfvjax.objective import Objective, unit_objective
+from mfvjax.recipe import Phase, Recipe
 
 
 class Ours:
@@ -32,39 +31,48 @@ class Ours:
         self.params = jax.device_put(network.params, self.device)
 
     def run_phase(
-        self, canvases: np.ndarray, units: Sequence[int], phase: Phase, seed: int
+        self,
+        canvases: np.ndarray,
+        targets: Sequence[int | Objective],
+        phase: Phase,
+        seed: int,
     ) -> np.ndarray:
-        """All steps of a phase for ``(b, h, w, 3)`` canvases."""
-        program, readouts, keys = self.program(canvases.shape, units, phase, seed)
-        facets = program.spec.sharding(by_facet=True)
-        readouts, keys = jax.device_put((readouts, keys), facets)
-        state = jax.device_put(init_state(DEFAULT_OPTIMIZER, jnp.asarray(canvases)), facets)
+        """All steps of a phase for ``(b, h, w, 3)`` canvases of the phase's size."""
+        run, batch = self._run(phase), self._batch(canvases, targets, seed)
+        (stage,) = run.stages(batch.starts)
+        split = run.spec(stage).sharding(by_facet=True)
+        facets = jax.device_put(run.facets(stage, batch), split)
+        starts = jax.device_put(np.asarray(canvases, np.float32), split)
+        state = stage.start(starts, facets, *start_status(len(canvases)))
+        state = jax.device_put(state, split)
+        constants = stage.values.constants
+        program = program_for(run.spec(stage), state, self.params, facets, constants)
         for first in range(0, phase.num_steps, MAX_CHUNK):
             count = min(MAX_CHUNK, phase.num_steps - first)
-            values = StepValues.of(phase, first, count)
-            state, _ = program(state, self.params, readouts, keys, values, first, count)
-        return np.asarray(state.canvases)
+            rows = stage.values.chunk(first, count)
+            state, _ = program(
+                state, self.params, facets, rows, constants, first, count, stage.size
+            )
+        return np.asarray(stage.canvases(state, facets))
 
     def program(
-        self, shape: tuple[int, ...], units: Sequence[int], phase: Phase, seed: int = 0
-    ) -> tuple[Program, Any, Any]:
-        """The compiled program for canvases of `shape`, its readouts and its keys."""
-        options = StepOptions(
-            self.network.input_size,
-            target=phase.target,
-            tv_rule=phase.tv_rule,
-            tv_order=phase.tv_order,
-            num_sweeps=phase.num_sweeps,
-            tv_tolerance=phase.tv_tolerance,
-        )
-        reader = Reader(self.network.forward, self.network.preprocessing)
-        spec = ProgramSpec(Loop(reader, DEFAULT_OPTIMIZER, options), (self.device,))
-        objectives = [unit_objective(f"{self.network.logits_layer}:{unit}") for unit in units]
-        readouts = stack_objectives(objectives, self.network.layers)
-        keys = facet_keys(seed, len(units))
+        self, shape: tuple[int, ...], targets: Sequence[int | Objective], phase: Phase
+    ) -> Program:
+        """The compiled program for canvases of `shape`."""
+        run = self._run(phase)
+        batch = self._batch(np.broadcast_to(np.float32(0), shape), targets, 0)
+        (stage,) = run.stages(batch.starts)
+        return run.program(stage, batch)
 
-        def fresh() -> Any:
-            return init_state(DEFAULT_OPTIMIZER, jnp.zeros(shape, jnp.float32))
+    def _run(self, phase: Phase) -> BatchRun:
+        recipe = Recipe("phase", (dataclasses.replace(phase, scale=1.0),))
+        return BatchRun(self.network, recipe, None, (self.device,))
 
-        program = program_for(spec, jax.eval_shape(fresh), self.params, readouts, keys)
-        return program, readouts, keys
+    def _batch(self, canvases: np.ndarray, targets: Sequence[int | Objective], seed: int) -> Batch:
+        layer, count = self.network.logits_layer, len(targets)
+        objectives = [
+            unit_objective(f"{layer}:{target}") if isinstance(target, int) else target
+            for target in targets
+        ]
+        keys = facet_keys(seed, count)
+        return Batch(canvases, objectives, keys, np.zeros(count, int), np.arange(count))

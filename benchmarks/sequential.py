@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.torch_network import TorchNetwork
-from benchmarks.workload import StepValues, draw_offset, steps_of
+from benchmarks.workload import StepValues, draw_offset, offset_std_of, steps_of
 from mfvjax.network import Network
-from mfvjax.schedule import Phase
+from mfvjax.recipe import Phase
 
 
 class Sequential:
@@ -44,15 +44,14 @@ class Sequential:
         self, canvas: np.ndarray, unit: int, phase: Phase, rng: np.random.Generator
     ) -> np.ndarray:
         height, width = self.read.input_size
+        std = offset_std_of(phase)
         for values in steps_of(phase):
-            row, column = draw_offset(rng, canvas.shape[:2], self.read.input_size, phase.offset_std)
+            row, column = draw_offset(rng, canvas.shape[:2], self.read.input_size, std)
             window = canvas[row : row + height, column : column + width]
-            window[:] = self.step(window, unit, values, num_sweeps=phase.num_sweeps)
+            window[:] = self.step(window, unit, values)
         return canvas
 
-    def step(
-        self, window: np.ndarray, unit: int, values: StepValues, *, num_sweeps: int = 100
-    ) -> np.ndarray:
+    def step(self, window: np.ndarray, unit: int, values: StepValues) -> np.ndarray:
         """One step on an ``(h, w, 3)`` window: mask, normalize, ascend, clip, denoise."""
         from skimage.restoration import denoise_tv_bregman
 
@@ -64,10 +63,11 @@ class Sequential:
             masked[inner] = gradient[inner]
             gradient = masked
         moved = window + values.step_size / np.abs(gradient).mean() * gradient
+        moved, tv = moved.clip(0, 255), values.tv
+        if tv is None:
+            return moved
         # One volume: with channel_axis, version 0.26 starts each channel from the one before.
-        return denoise_tv_bregman(
-            moved.clip(0, 255), weight=values.fidelity, max_num_iter=num_sweeps, eps=1e-3
-        )
+        return denoise_tv_bregman(moved, weight=tv.fidelity, max_num_iter=tv.num_sweeps, eps=1e-3)
 
     def gradient(self, window: np.ndarray, unit: int) -> np.ndarray:
         """Of the unit's activation with respect to the window."""

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmarks.energy import tv_energy
-from benchmarks.workload import Candidate, Workload, zoom
-from mfvjax.schedule import Phase, Schedule
+from benchmarks.workload import Candidate, Workload, steps_of, zoom
+from mfvjax.priors.tv_projection import TV
+from mfvjax.recipe import Phase, Recipe
 
 MAX_SWEEPS = 400
 Denoise = Callable[[np.ndarray, float, int], np.ndarray]
@@ -71,11 +72,12 @@ def cases_of(
     top, left = ((c - w) // 2 for c, w in zip(canvases.shape[1:3], size, strict=True))
     windows = canvases[:, top : top + size[0], left : left + size[1]]
     slope = gradient(windows)
-    steps = phase.step_size.values(phase.num_steps)
-    weights = phase.fidelity.values(phase.num_steps)
-    places = np.linspace(0, phase.num_steps - 1, count).astype(int)
+    steps = steps_of(phase)
+    chosen = [steps[i] for i in np.linspace(0, phase.num_steps - 1, count).astype(int)]
     return [
-        Case.of(after_gradient(windows, slope, float(steps[i])), float(weights[i])) for i in places
+        Case.of(after_gradient(windows, slope, step.step_size), step.tv.fidelity)
+        for step in chosen
+        if step.tv is not None
     ]
 
 
@@ -113,24 +115,25 @@ def enough(denoise: Denoise, cases: Sequence[Case]) -> int:
     return high
 
 
-def with_enough(schedule: Schedule, denoise: Denoise, cases: Sequence[Sequence[Case]]) -> Schedule:
-    """The schedule with the paper's rule and, in each phase, just enough sweeps."""
+def with_enough(recipe: Recipe, denoise: Denoise, cases: Sequence[Sequence[Case]]) -> Recipe:
+    """The recipe with the paper's rule and, in each phase, just enough sweeps."""
+    counts = [enough(denoise, some) for some in cases]
+    return with_sweeps(recipe, counts)
+
+
+def with_sweeps(recipe: Recipe, counts: Sequence[int]) -> Recipe:
+    """The recipe with the paper's rule and so many sweeps in each phase."""
+    rule = {"rule": "isotropic", "order": "red-black", "tolerance": None}
     phases = tuple(
-        dataclasses.replace(
-            phase,
-            tv_rule="isotropic",
-            tv_order="red-black",
-            tv_tolerance=None,
-            num_sweeps=enough(denoise, some),
-        )
-        for phase, some in zip(schedule.phases, cases, strict=True)
+        phase.change(TV, **rule, num_sweeps=count)
+        for phase, count in zip(recipe.phases, counts, strict=True)
     )
-    return dataclasses.replace(schedule, name=f"{schedule.name}, isotropic", phases=phases)
+    return dataclasses.replace(recipe, name=f"{recipe.name}, isotropic", phases=phases)
 
 
 def phase_starts(candidate: Candidate, work: Workload, *, factor: float) -> list[np.ndarray]:
     """Canvases at the start of each phase of a run with `factor` times the steps."""
-    short = work.schedule.shortened(factor)
+    short = work.recipe.shortened(factor)
     canvases, starts = work.starts, []
     sizes = short.canvas_sizes(work.network.input_size)
     for number, (phase, size) in enumerate(zip(short.phases, sizes, strict=True)):

@@ -6,6 +6,7 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from skimage.restoration import denoise_tv_bregman
 
@@ -19,8 +20,13 @@ from benchmarks.parts import steps as steps_part
 from benchmarks.parts import tv as tv_part
 from mfvjax.ascent import visualize
 from mfvjax.models import layers
-from mfvjax.presets import RELEASE_MEAN_IMAGE as SCHEDULE
-from mfvjax.schedule import Phase, Schedule
+from mfvjax.priors.projections import Clip
+from mfvjax.priors.tv_projection import TV
+from mfvjax.recipe import Phase, Recipe
+from mfvjax.recipes import RELEASE_CENTER_BIASED, RELEASE_MEAN_IMAGE
+from mfvjax.schedule import Ramp
+from mfvjax.updates import MeanAbsoluteStep
+from mfvjax.views import RandomView
 from tests.oracles import tv as tv_oracle
 from tests.small_graph import small_network
 from tests.tiny_network import tiny_network
@@ -170,8 +176,8 @@ def test_a_run_gives_each_candidate_the_phases_in_turn():
             seen.append((canvases.shape, tuple(units), phase.num_steps, seed))
             return canvases
 
-    work = workload.Workload(small_network(), (0, 1), np.zeros((2, 30, 30, 3)), SCHEDULE)
-    canvases, seconds = workload.run_schedule(Watcher(), work, seed=7)
+    work = workload.Workload(small_network(), (0, 1), np.zeros((2, 30, 30, 3)), RELEASE_MEAN_IMAGE)
+    canvases, seconds = workload.run_recipe(Watcher(), work, seed=7)
     assert seen == [
         ((2, 30, 30, 3), (0, 1), 190, 7),
         ((2, 36, 36, 3), (0, 1), 150, 8),
@@ -189,6 +195,38 @@ def test_offsets_are_those_of_the_release():
     assert drawn.max(0).tolist() == [45, 23]
     # clip(int(normal(free / 2, 0.3 free))): half a pixel below the middle.
     np.testing.assert_allclose(drawn.mean(0), [22.0, 11.0], atol=0.7)
+
+
+def test_the_numbers_of_each_step_are_those_of_the_release():
+    phase = RELEASE_CENTER_BIASED.phases[3]  # 30 steps of 3, TV from 0.1 to 2, margin 50
+    values = workload.steps_of(phase)
+    assert len(values) == 30
+    assert {(step.step_size, step.margin_px) for step in values} == {(3.0, 50)}
+    assert [step.tv.fidelity for step in values] == pytest.approx(
+        [0.1 - (0.1 - 2.0 * i) / 30 for i in range(30)]
+    )
+    assert {(step.tv.rule, step.tv.tolerance) for step in values} == {("scikit-image", 1e-3)}
+    assert workload.offset_std_of(phase) == 0.1
+    bare = workload.without_tv(phase)
+    assert bare.projections == (Clip(),)
+    assert [step.tv for step in workload.steps_of(bare)] == [None] * 30
+
+
+def test_phases_that_peers_do_not_know_are_refused():
+    phase = Phase(2, optax.adam(0.1), view=RandomView())
+    with pytest.raises(ValueError, match="no step of a given mean absolute change"):
+        workload.steps_of(phase)
+    with pytest.raises(ValueError, match="the phase does not crop"):
+        workload.offset_std_of(phase)
+
+
+def test_sweeps_are_set_phase_by_phase():
+    recipe = sweeps.with_sweeps(RELEASE_MEAN_IMAGE, (3, 7, 5, 4))
+    tvs = [workload.tv_of(phase) for phase in recipe.phases]
+    assert [tv.num_sweeps for tv in tvs] == [3, 7, 5, 4]
+    assert {(tv.rule, tv.order, tv.tolerance) for tv in tvs} == {("isotropic", "red-black", None)}
+    old = [workload.tv_of(phase).fidelity for phase in RELEASE_MEAN_IMAGE.phases]
+    assert [tv.fidelity for tv in tvs] == old
 
 
 class Waiter:
@@ -210,7 +248,9 @@ class Clock:
 
 
 def test_the_table_of_steps_projects_and_compares(monkeypatch):
-    work = workload.Workload(small_network(), (0,) * 10, np.zeros((10, 30, 30, 3)), SCHEDULE)
+    work = workload.Workload(
+        small_network(), (0,) * 10, np.zeros((10, 30, 30, 3)), RELEASE_MEAN_IMAGE
+    )
     clock = Clock()
     monkeypatch.setattr(workload, "time", clock)
     found = [
@@ -245,11 +285,11 @@ def test_ways_whose_packages_are_missing_say_so(monkeypatch):
 def test_the_library_takes_the_steps_of_a_phase():
     network = tiny_network()
     starts = noisy_images()
-    phase = Phase(num_steps=3, step_size=2.0, fidelity=0.3, num_sweeps=0)
+    phase = Phase(3, MeanAbsoluteStep(Ramp(2.0, 1.0)), projections=(Clip(), TV(0.3, num_sweeps=4)))
     done = Ours(network).run_phase(starts, (3, 5), phase, 0)
-    schedule = Schedule("three", (phase,))
+    recipe = Recipe("three", (phase,))
     units, one = ["fc:3", "fc:5"], jax.devices()[:1]
-    wanted = visualize(network, units, starts, schedule=schedule, key=0, devices=one)
+    wanted = visualize(network, units, starts, recipe=recipe, key=0, devices=one)
     np.testing.assert_array_equal(done, wanted.images)
 
 

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 
 from benchmarks.workload import StepValues
-from mfvjax.ascent.step import StepOptions, ascend, normalize_by_mean_absolute
+from mfvjax.ascent.plan import PhaseValues
+from mfvjax.ascent.scene import Frame, Reader
+from mfvjax.ascent.step import Facets, Now, Step
 from mfvjax.models import ops
 from mfvjax.objective import stack_objectives, unit_objective
-from mfvjax.priors.jitter import margin_mask
-from mfvjax.schedule import Phase
+from mfvjax.priors.projections import Clip
+from mfvjax.priors.tv_projection import TV
+from mfvjax.recipe import Phase
+from mfvjax.updates import MeanAbsoluteStep
 from tests.small_graph import small_network
 
 torch = pytest.importorskip("torch", reason="torch is not installed: no peers to compare with")
@@ -81,27 +85,27 @@ def test_networks_without_a_graph_and_unknown_layers_are_refused(network):
 
 
 UNITS = [0, 3, 6]
-VALUES = StepValues(step_size=2.0, fidelity=0.3, margin_px=4)
+STEP_SIZE, MARGIN_PX = 2.0, 4
 
 
-def our_step(network, windows, **tv):
-    options = StepOptions(network.input_size, **tv)
-    optimizer = normalize_by_mean_absolute()
-    readouts = stack_objectives([unit_objective(f"fc4:{i}") for i in UNITS], network.layers)
+def values_with(tv):
+    return StepValues(STEP_SIZE, MARGIN_PX, tv)
+
+
+def our_step(network, windows, tv):
+    phase = Phase(1, MeanAbsoluteStep(STEP_SIZE, MARGIN_PX), projections=(Clip(), tv))
+    values = PhaseValues.of(phase)
+    frame = Frame.of(Reader(network.forward, network.preprocessing), None)
+    objectives = [unit_objective(f"fc4:{i}") for i in UNITS]
+    keys = jax.random.split(jax.random.key(0), len(UNITS))
+    groups = jnp.zeros(len(UNITS), jnp.int32)
+    facets = Facets(stack_objectives(objectives, network.layers), keys, groups)
+    row = jnp.asarray(values.steps[0])
     windows = jnp.asarray(windows)
-    result = ascend(
-        network.read,
-        network.params,
-        readouts,
-        windows,
-        jax.vmap(optimizer.init)(windows),
-        options=options,
-        optimizer=optimizer,
-        step_size=VALUES.step_size,
-        fidelity=VALUES.fidelity,
-        mask=margin_mask(options.window_size, VALUES.margin_px),
-    )
-    return np.asarray(result.windows)
+    state = jax.vmap(values.plan.parts(row, (), ()).transformation().init)(windows)
+    step = Step(frame, values.plan, frame.window_size)
+    result = step(network.params, facets, Now(row, (), keys), windows, state)
+    return np.asarray(result.numbers)
 
 
 def test_a_sequential_step_is_ours(network, windows):
@@ -109,8 +113,9 @@ def test_a_sequential_step_is_ours(network, windows):
     from benchmarks.sequential import Sequential
 
     peer = Sequential(network)
-    theirs = [peer.step(w, u, VALUES) for w, u in zip(windows, UNITS, strict=True)]
-    ours = our_step(network, windows, tv_rule="scikit-image", num_sweeps=100)
+    tv = TV(0.3, rule="scikit-image")
+    theirs = [peer.step(w, u, values_with(tv)) for w, u in zip(windows, UNITS, strict=True)]
+    ours = our_step(network, windows, tv)
     # Other orders of the pixels within a sweep, one limit: apart by what the sweeps leave undone.
     assert np.sqrt(np.mean((np.stack(theirs) - ours) ** 2)) < 0.02
 
@@ -119,17 +124,16 @@ def test_a_sequential_step_is_ours(network, windows):
 @pytest.mark.parametrize(
     ("method", "tv", "atol"),
     [
-        ("scikit-image", {"tv_rule": "scikit-image", "num_sweeps": 12}, 1e-3),
-        ("red-black", {"tv_rule": "isotropic", "num_sweeps": 12}, 1e-3),
-        ("chambolle-pock", {"tv_rule": "isotropic", "num_sweeps": 600}, 0.05),
+        ("scikit-image", TV(0.3, rule="scikit-image", num_sweeps=12), 1e-3),
+        ("red-black", TV(0.3, num_sweeps=12), 1e-3),
+        ("chambolle-pock", TV(0.3, num_sweeps=600), 0.05),
     ],
 )
 def test_a_batched_step_is_ours(network, windows, method, tv, atol):
     from benchmarks.batched_torch import BatchedTorch
 
     peer = BatchedTorch(network, method=method, compiled=False)
-    phase = Phase(num_steps=1, step_size=1.0, fidelity=1.0, num_sweeps=tv["num_sweeps"])
-    theirs = peer.step(peer.to_device(windows), torch.tensor(UNITS), VALUES, phase)
-    ours = our_step(network, windows, **tv)
+    theirs = peer.step(peer.to_device(windows), torch.tensor(UNITS), values_with(tv))
+    ours = our_step(network, windows, tv)
     np.testing.assert_allclose(theirs.permute(0, 2, 3, 1).numpy(), ours, atol=atol)
     assert np.abs(ours - windows).max() > 1  # the step did something

@@ -12,8 +12,9 @@ from benchmarks.context import Context
 from benchmarks.harness import interleaved, medians
 from benchmarks.ours import Ours
 from benchmarks.report import Table
+from benchmarks.workload import tv_of
 from mfvjax.ascent.memory import device_memory_bytes
-from mfvjax.schedule import Phase
+from mfvjax.recipe import Phase
 
 _STEPS = 2
 _MIB = 2**20
@@ -27,12 +28,12 @@ def run(context: Context) -> list[Table]:
     for batch in batches(context):
         work = workload(context, batch)
         runs[str(batch)] = functools.partial(ours.run_phase, work.starts, work.units, phase, 0)
-        memory[batch] = ours.program(work.starts.shape, work.units, phase)[0].memory_bytes / _MIB
+        memory[batch] = ours.program(work.starts.shape, work.units, phase).memory_bytes / _MIB
     seconds = medians(interleaved(runs, repeats=context.repeats))
     rows = [[batch, 1e3 * seconds[str(batch)] / batch / _STEPS, memory[batch]] for batch in memory]
     note = (
-        f"{context.network_name}, first phase, isotropic rule, {phase.num_sweeps} sweeps. Memory: "
-        "the compiled program's own account: arguments, results, temporaries."
+        f"{context.network_name}, first phase, isotropic rule, {tv_of(phase).num_sweeps} sweeps. "
+        "Memory: the compiled program's own account: arguments, results, temporaries."
     )
     return [
         Table(
@@ -53,8 +54,8 @@ def batches(context: Context) -> tuple[int, ...]:
 
 def first_phase(context: Context, *, num_steps: int = _STEPS) -> Phase:
     """The first phase of the isotropic run, with few steps."""
-    schedule = isotropic(workload(context).schedule, "ours", our_tv, tv_cases(context))
-    return dataclasses.replace(schedule.phases[0], num_steps=num_steps)
+    recipe = isotropic(workload(context).recipe, "ours", our_tv, tv_cases(context))
+    return dataclasses.replace(recipe.phases[0], num_steps=num_steps)
 
 
 def _fits(ours: Ours, memory: dict[int, float]) -> str:

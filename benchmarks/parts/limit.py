@@ -18,6 +18,7 @@ from benchmarks.parts.growth import first_phase
 from benchmarks.parts.network import our_pass
 from benchmarks.report import Table
 from benchmarks.sweeps import after_gradient
+from benchmarks.workload import steps_of, tv_of
 from mfvjax.priors.tv import denoise_tv
 
 _STEPS = 4
@@ -45,10 +46,8 @@ def _measure(context: Context, batch: int) -> tuple[int, dict[str, float]]:
     few = work.first(10)
     images = after_gradient(few.starts, gradient_of(context, few.units)(few.starts), 1.0)
     placed = jnp.asarray(np.resize(images, work.starts.shape))
-    weights = phase.fidelity.values(_STEPS)
-    denoise = functools.partial(
-        denoise_tv, placed, fidelity=float(weights[0]), num_sweeps=phase.num_sweeps
-    )
+    tv = steps_of(phase)[0].tv
+    denoise = functools.partial(denoise_tv, placed, fidelity=tv.fidelity, num_sweeps=tv.num_sweeps)
     ours = Ours(context.network)
     runs: dict[str, Any] = {
         "network": our_pass(context, work.starts),
@@ -64,7 +63,7 @@ def _row(context: Context, rates: Rates, batch: int, seconds: dict[str, float]) 
     spec = context.network.forward.spec  # type: ignore[attr-defined]
     network = network_cost(spec, batch, last=context.network.logits_layer)
     values = batch * 3 * int(np.prod(context.network.input_size))
-    sweeps = first_phase(context).num_sweeps
+    sweeps = tv_of(first_phase(context)).num_sweeps
     least = {
         "network": network.seconds(rates, matrix=True),
         "pass": tv_cost(values, sweeps, fused=False).seconds(rates, matrix=False),
@@ -105,7 +104,7 @@ def _ratios(context: Context, rows: list[list[Any]]) -> Table:
         "times pass",
         "times fused",
     ]
-    sweeps = first_phase(context).num_sweeps
+    sweeps = tv_of(first_phase(context)).num_sweeps
     note = (
         f"{context.network_name}; TV of the first phase, isotropic, {sweeps} sweeps. The floor is "
         "the larger of operations over rate and bytes over bandwidth, counted in "
@@ -115,11 +114,11 @@ def _ratios(context: Context, rows: list[list[Any]]) -> Table:
 
 
 def _layer(context: Context, measured: list[tuple[int, dict[str, float]]]) -> Table:
-    schedule = workload(context).schedule
+    recipe = workload(context).recipe
     rows = []
     for batch, seconds in measured:
         each = seconds["step"] / batch
-        run_seconds = each * schedule.num_steps
+        run_seconds = each * recipe.num_steps
         rows.append([batch, 1e6 * each, 1 / run_seconds, _LAYER_FACETS * run_seconds / 3600])
     columns = [
         "facets together",
@@ -128,7 +127,6 @@ def _layer(context: Context, measured: list[tuple[int, dict[str, float]]]) -> Ta
         "all class units x 10 facets, hours",
     ]
     note = (
-        f"Projected from steps of the first phase to the {schedule.num_steps} steps of "
-        f"{schedule.name}."
+        f"Projected from steps of the first phase to the {recipe.num_steps} steps of {recipe.name}."
     )
     return Table("The whole layer of class units", columns, rows, [note])

@@ -13,7 +13,7 @@ from benchmarks.context import Context
 from benchmarks.harness import interleaved, medians
 from benchmarks.ours import Ours
 from benchmarks.report import Table
-from benchmarks.workload import start_images
+from benchmarks.workload import start_images, without_tv
 
 _STEPS = 4
 
@@ -55,7 +55,7 @@ def run(context: Context) -> list[Table]:
 def inside_the_ascent(context: Context) -> Callable[[], Any]:
     """Ascent steps of ten facets without TV."""
     work = workload(context)
-    phase = dataclasses.replace(work.schedule.phases[0], num_steps=_STEPS, num_sweeps=0)
+    phase = dataclasses.replace(without_tv(work.recipe.phases[0]), num_steps=_STEPS)
     ours = Ours(context.network)
     return lambda: ours.run_phase(work.starts, work.units, phase, 0)
 

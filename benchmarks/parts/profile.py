@@ -15,7 +15,9 @@ from benchmarks.context import Context
 from benchmarks.harness import interleaved, medians
 from benchmarks.ours import Ours
 from benchmarks.report import Table
+from benchmarks.workload import tv_of, without_tv
 from mfvjax.network import Network
+from mfvjax.recipe import Phase
 
 _STEPS = 4
 
@@ -23,30 +25,31 @@ _STEPS = 4
 def run(context: Context) -> list[Table]:
     """Ten facets, four steps over the ramps of the first two phases, for both rules."""
     work = workload(context)
-    paper = isotropic(work.schedule, "ours", our_tv, tv_cases(context))
+    paper = isotropic(work.recipe, "ours", our_tv, tv_cases(context))
     whole, hollow = Ours(context.network), Ours(without_network(context.network))
     runs: dict[str, Callable[[], Any]] = {}
 
-    def add(name: str, way: Ours, phase: Any, **changes: Any) -> None:
-        phase = dataclasses.replace(phase, num_steps=_STEPS, **changes)
+    def add(name: str, way: Ours, phase: Phase) -> None:
+        phase = dataclasses.replace(phase, num_steps=_STEPS)
         runs[name] = functools.partial(way.run_phase, work.starts, work.units, phase, 0)
 
     phases = {
-        f"{rule}, phase {number + 1}": schedule.phases[number]
-        for rule, schedule in (("isotropic", paper), ("release's rule", work.schedule))
+        f"{rule}, phase {number + 1}": recipe.phases[number]
+        for rule, recipe in (("isotropic", paper), ("release's rule", work.recipe))
         for number in (0, 1)
     }
     for name, phase in phases.items():
         add(name, whole, phase)
-    bare = next(iter(phases.values()))
-    add("no TV", whole, bare, num_sweeps=0)
-    add("neither", hollow, bare, num_sweeps=0)
+    bare = without_tv(next(iter(phases.values())))
+    add("no TV", whole, bare)
+    add("neither", hollow, bare)
     seconds = medians(interleaved(runs, repeats=2 * context.repeats))
     each = {name: 1e3 * value / NUM_FACETS / _STEPS for name, value in seconds.items()}
     network = each["no TV"] - each["neither"]
+    sweeps = {name: tv.num_sweeps for name, phase in phases.items() if (tv := tv_of(phase))}
     rows = [
-        [name, each[name], network, each[name] - each["no TV"], each["neither"], phase.num_sweeps]
-        for name, phase in phases.items()
+        [name, each[name], network, each[name] - each["no TV"], each["neither"], sweeps[name]]
+        for name in phases
     ]
     note = (
         f"{context.network_name}, {NUM_FACETS} facets, {_STEPS} steps over the ramp of each phase. "

@@ -10,9 +10,9 @@ from benchmarks.candidates import NUM_FACETS, Entry, entries
 from benchmarks.context import Context
 from benchmarks.harness import settle
 from benchmarks.report import Table
-from benchmarks.workload import run_schedule
+from benchmarks.workload import run_recipe, tv_of
 
-# Of the schedule's steps; its ramps keep their ends. Enough to see them, few enough to repeat.
+# Of the recipe's steps; its ramps keep their ends. Enough to see them, few enough to repeat.
 FACTOR, QUICK_FACTOR = 0.05, 0.001
 SEQUENTIAL_FACETS = 1
 
@@ -41,10 +41,10 @@ def _phase_seconds(entry: Entry, context: Context, *, seed: int) -> list[float]:
     """Seconds per step of ten facets, for each phase."""
     num_facets = SEQUENTIAL_FACETS if entry.name == "sequential" else NUM_FACETS
     factor = QUICK_FACTOR if context.quick else FACTOR
-    short = entry.work.schedule.shortened(factor)
-    work = dataclasses.replace(entry.work.first(num_facets), schedule=short)
+    short = entry.work.recipe.shortened(factor)
+    work = dataclasses.replace(entry.work.first(num_facets), recipe=short)
     settle()
-    _, seconds = run_schedule(entry.candidate, work, seed=seed)  # type: ignore[arg-type]
+    _, seconds = run_recipe(entry.candidate, work, seed=seed)  # type: ignore[arg-type]
     return [
         NUM_FACETS / num_facets * taken / phase.num_steps
         for taken, phase in zip(seconds, short.phases, strict=True)
@@ -52,18 +52,18 @@ def _phase_seconds(entry: Entry, context: Context, *, seed: int) -> list[float]:
 
 
 def _whole(entry: Entry) -> float:
-    return sum(run_schedule(entry.candidate, entry.work)[1])  # type: ignore[arg-type]
+    return sum(run_recipe(entry.candidate, entry.work)[1])  # type: ignore[arg-type]
 
 
 def _table(
     context: Context, found: list[Entry], steps: dict[str, list[float]], whole: dict[str, float]
 ) -> Table:
-    schedule = found[0].work.schedule
-    phases = [f"step of phase {i + 1}, s" for i in range(len(schedule.phases))]
+    recipe = found[0].work.recipe
+    phases = [f"step of phase {i + 1}, s" for i in range(len(recipe.phases))]
     columns = ["candidate", *phases, "TV sweeps", "whole run, s", "times sequential"]
     totals = {
         name: sum(
-            seconds * phase.num_steps for seconds, phase in zip(taken, schedule.phases, strict=True)
+            seconds * phase.num_steps for seconds, phase in zip(taken, recipe.phases, strict=True)
         )
         for name, taken in steps.items()
     }
@@ -71,8 +71,8 @@ def _table(
     base = totals.get("sequential")
     rows: list[list[Any]] = []
     for entry in found:
-        counts = [phase.num_sweeps for phase in entry.work.schedule.phases]
-        stop = entry.work.schedule.phases[0].tv_tolerance
+        tvs = [tv for phase in entry.work.recipe.phases if (tv := tv_of(phase))]
+        counts, stop = [tv.num_sweeps for tv in tvs], tvs[0].tolerance
         sweeps = f"to {stop:g}, at most {counts[0]}" if stop else ", ".join(map(str, counts))
         if isinstance(entry.candidate, str):
             rows.append([entry.name, entry.candidate, *[None] * (len(columns) - 2)])
@@ -80,16 +80,16 @@ def _table(
         total = totals[entry.name]
         ratio = f"{base / total:.2f}" if base else None
         rows.append([entry.name, *steps[entry.name], sweeps, total, ratio])
-    ran = [phase.num_steps for phase in schedule.shortened(_factor(context)).phases]
+    ran = [phase.num_steps for phase in recipe.shortened(_factor(context)).phases]
     notes = [
-        f"{context.network_name}, schedule {schedule.name}, {NUM_FACETS} facets of as many units.",
+        f"{context.network_name}, recipe {recipe.name}, {NUM_FACETS} facets of as many units.",
         f"Steps: median of {context.repeats} interleaved runs of {', '.join(map(str, ran))} steps "
         f"in the four phases, with the ramps' full range; the sequential way with "
         f"{SEQUENTIAL_FACETS} facet, scaled to {NUM_FACETS}.",
         "Whole runs are measured."
         if whole
         else "Whole runs are projected: seconds per step times the steps of each phase "
-        f"({', '.join(str(phase.num_steps) for phase in schedule.phases)}).",
+        f"({', '.join(str(phase.num_steps) for phase in recipe.phases)}).",
         "Isotropic: the fewest sweeps in each phase that reach scikit-image's TV energy or less on "
         "every image tried; release's rule: its arithmetic and its stop.",
     ]
