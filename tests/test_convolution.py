@@ -154,3 +154,22 @@ def test_second_derivatives_in_any_mode_are_those_of_autodiff():
         expected = curvatures(functools.partial(_plain, **options), maps)
     for way, values in found.items():
         np.testing.assert_allclose(values, expected["reverse over reverse"], rtol=1e-9, err_msg=way)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="what the processor's backend takes")
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
+def test_gradients_inside_a_loop_are_convolutions_that_a_processor_has(stride):
+    """Outside of loops XLA brings other layouts into this one, inside it does not."""
+    maps, kernel = (jnp.asarray(a, jnp.float32) for a in _arrays((16, 16), (3, 3)))
+
+    @jax.jit
+    def climb(maps, kernel):
+        slope = jax.grad(lambda maps: (layers.convolve(maps, kernel, stride=stride) ** 2).sum())
+        return lax.fori_loop(0, 5, lambda _, maps: maps + 0.1 * slope(maps), maps)
+
+    text = climb.lower(maps, kernel).compile().as_text()
+    found = [line for line in text.splitlines() if " convolution(" in line]
+    assert len(found) >= 2
+    for line in found:
+        assert "dim_labels=b01f_01io->b01f" in line
+        assert "lhs_dilate" not in line

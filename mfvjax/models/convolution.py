@@ -1,12 +1,16 @@
 """Convolution whose derivative toward the maps is fast on a processor, too, in either mode.
 
-XLA's processor backend has a fast convolution, but not for maps with holes, and the gradient that
-JAX derives of a strided convolution spreads what comes in over such holes. Written over blocks of
-pixels, where the stride is 1, it is three times as fast in CaffeNet's first layer. Convolutions of
-stride 1 need nothing of the kind.
+XLA's processor backend has a fast convolution, but takes it only for maps without holes and, inside
+a loop such as the ascent's, only for a kernel stored as (rows, columns, channels, features). The
+gradient that JAX derives meets neither: a stride spreads what comes in over holes, and the kernel's
+channels and features are exchanged. So the derivative is written over blocks of pixels, where the
+stride is 1, and with a kernel that is exchanged beforehand, so that its transpose has it in order.
+In CaffeNet's first layer it is three times as fast; SqueezeNet's ascent takes 1.6 times as long
+without.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -43,10 +47,8 @@ def convolve(
     window = _Window(stride, pad, dilation, precision_of(maps.dtype))
     if groups > _MAX_SPLIT_GROUPS:
         return _plain(maps, kernel, window, groups)
-    is_rewritten = stride != (1, 1) and dilation == (1, 1)
-    one = _strided if is_rewritten else _plain
     parts = [
-        one(part, weights, window)
+        _convolve(part, weights, window)
         for part, weights in zip(
             jnp.split(maps, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True
         )
@@ -61,25 +63,27 @@ class _Window(NamedTuple):
     precision: lax.Precision
 
 
-def _plain(maps: Array, kernel: Array, window: _Window, groups: int = 1) -> Array:
+def _plain(
+    maps: Array, kernel: Array, window: _Window, groups: int = 1, layout: str = "HWIO"
+) -> Array:
     return lax.conv_general_dilated(
         maps,
         kernel,
         window_strides=window.stride,
         padding=[(pad, pad) for pad in window.pad],
         rhs_dilation=window.dilation,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        dimension_numbers=("NHWC", layout, "NHWC"),
         feature_group_count=groups,
         precision=window.precision,
     )
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _strided(maps: Array, kernel: Array, window: _Window) -> Array:
+def _convolve(maps: Array, kernel: Array, window: _Window) -> Array:
     return _plain(maps, kernel, window)
 
 
-def _strided_tangent(
+def _tangent(
     window: _Window, primals: tuple[Array, Array], tangents: tuple[Any, Any]
 ) -> tuple[Array, Array]:
     """The value, and its change with the maps and the kernel, linear in each of `tangents`.
@@ -88,22 +92,34 @@ def _strided_tangent(
     """
     maps, kernel = primals
     of_maps, of_kernel = tangents
-    value = _strided(maps, kernel, window)
+    value = _convolve(maps, kernel, window)
     changes = []
     if not _is_zero(of_maps):
-        blocks = functools.partial(_in_blocks, window=window)
+        fast = functools.partial(_rewritten(window), window=window)
         plain = functools.partial(_plain, window=window)
-        changes.append(lax.platform_dependent(of_maps, kernel, cpu=blocks, default=plain))
+        changes.append(lax.platform_dependent(of_maps, kernel, cpu=fast, default=plain))
     if not _is_zero(of_kernel):
         changes.append(_plain(maps, of_kernel, window))
     return value, sum(changes[1:], changes[0]) if changes else jnp.zeros_like(value)
 
 
-_strided.defjvp(_strided_tangent, symbolic_zeros=True)
+_convolve.defjvp(_tangent, symbolic_zeros=True)
 
 
 def _is_zero(tangent: Any) -> bool:
     return isinstance(tangent, jax.custom_derivatives.SymbolicZero)
+
+
+def _rewritten(window: _Window) -> Callable[..., Array]:
+    """The same convolution, in a form whose transpose is fast."""
+    if window.stride == (1, 1):
+        return _exchanged
+    return _in_blocks if window.dilation == (1, 1) else _plain
+
+
+def _exchanged(maps: Array, kernel: Array, window: _Window) -> Array:
+    """A convolution whose transpose finds its kernel as the processor wants it."""
+    return _plain(maps, kernel.transpose(0, 1, 3, 2), window, layout="HWOI")
 
 
 def _in_blocks(maps: Array, kernel: Array, window: _Window) -> Array:
@@ -123,7 +139,7 @@ def _in_blocks(maps: Array, kernel: Array, window: _Window) -> Array:
     framed = lax.pad(maps, jnp.zeros((), maps.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
     blocks = _blocks(whole.transpose(3, 0, 1, 2), window.stride).transpose(1, 2, 3, 0)
     unit = window._replace(stride=(1, 1), pad=(0, 0))
-    return _plain(_blocks(framed, window.stride), blocks, unit)
+    return _exchanged(_blocks(framed, window.stride), blocks, unit)
 
 
 def _blocks(maps: Array, size: Pair) -> Array:
