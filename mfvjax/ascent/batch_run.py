@@ -151,7 +151,7 @@ class BatchRun:
         left = (canvases.shape[2] - width) // 2
         values, scores = _read_final(
             self.frame,
-            self.network.logits_layer if self.region is None else None,
+            (self.network.logits_layer or None) if self.region is None else None,
             params,
             stack_objectives(batch.objectives, dict(self.network.layers)),
             jnp.asarray(batch.groups, jnp.int32),

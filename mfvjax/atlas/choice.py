@@ -83,8 +83,7 @@ def choose_images(
     choices = []
     for text in units:
         unit = Unit.parse(text)
-        is_class = network.layers[unit.layer].shape == network.layers[network.logits_layer].shape
-        label = labels[unit.index] if is_class else None
+        label = labels[unit.index] if network.is_class_layer(unit.layer) else None
         if label is None or len(found[label]) < needed:
             choices.append(Choice(text, count=count, needed=needed))
         else:

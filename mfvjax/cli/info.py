@@ -92,12 +92,13 @@ def _summary(facts: dict[str, Any]) -> str:
     domain = preprocessing.get("domain")
     images = preprocessing["channel_order"] if domain is None else str(Domain.from_json(domain))
     names = "no class names" if facts["class_names"] is None else "named"
+    classes = f"{facts['num_classes']} classes ({names}) in layer {facts['logits_layer']}"
     return (
         f"{facts['name']}: {facts['num_parameters']:,} parameters, "
         f"sha256 {facts['fingerprint'][:16]}\n"
         f"input {_times(facts['input_size'])} {images}, "
         f"mean {preprocessing['mean']}, scale {preprocessing['scale']}\n"
-        f"{facts['num_classes']} classes ({names}) in layer {facts['logits_layer']}\n"
+        f"{classes if facts['logits_layer'] else 'no classes'}\n"
     )
 
 

@@ -197,6 +197,11 @@ class Network:
             return PixelBox(0, 0, *self.input_size)
         return field.box(unit.position)
 
+    def is_class_layer(self, layer: str) -> bool:
+        """Whether a layer's units are classes: the logits layer, and those of its shape."""
+        classes = self.layers.get(self.logits_layer)
+        return classes is not None and self.layers[layer].shape == classes.shape
+
     def class_name(self, index: int) -> str:
         """Name of a class, ``"class 17"`` if the network has no names.
 

@@ -114,8 +114,7 @@ def assemble_run(
 
 def title_of(network: Network, unit: Unit) -> str:
     """A class unit's class; else the unit, with its position only if that is a choice."""
-    is_class = network.layers[unit.layer].shape == network.layers[network.logits_layer].shape
-    if is_class and network.class_names is not None:
+    if network.is_class_layer(unit.layer) and network.class_names is not None:
         return network.class_name(unit.index)
     anywhere = Unit(unit.layer, unit.index)
     return str(anywhere if network.resolve(anywhere) == unit else unit)

@@ -94,7 +94,7 @@ def painted_class(network: Network, unit: Unit | str) -> str:
     from mfvjax import facetworld
 
     resolved = network.resolve(unit)
-    if network.layers[resolved.layer].shape == network.layers[network.logits_layer].shape:
+    if network.is_class_layer(resolved.layer):
         name = network.class_name(resolved.index)
         if name in facetworld.CLASSES:
             return f"{_PAINTED}{name}"
