@@ -1,5 +1,8 @@
 """Users' own Flax modules behind the one face: NNX and Linen, convolutions and transformers."""
 
+import collections
+import types
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -188,6 +191,28 @@ def test_a_module_may_name_its_activations_itself():
     assert float(network.activations(images(1))["logits"].max()) < 900  # not in training mode
     training = Network.from_nnx(module, input_size=SIZE, call_arguments={"train": True})
     assert float(training.activations(images(1))["logits"].min()) > 900
+
+
+@pytest.mark.parametrize("mapping", [collections.OrderedDict, types.MappingProxyType])
+def test_a_module_may_return_any_mapping(mapping):
+    """Names come in the order of execution with their own values, however they were returned."""
+
+    class Ordered(nnx.Module):
+        def __init__(self):
+            self.conv = nnx.Conv(3, 4, (3, 3), rngs=nnx.Rngs(0))
+
+        def __call__(self, x):
+            zeta = self.conv(x)
+            inner = mapping({"mid": zeta * 3})
+            return mapping({"zeta": zeta, "alpha": zeta.mean((1, 2)) + 7, "inner": inner})
+
+    network = Network.from_nnx(Ordered(), preprocessing=EATS)
+    assert list(network.layers) == ["zeta", "inner/mid", "alpha"]
+    out = network.activations(images(1))
+    expected = Ordered().conv(jnp.asarray(images(1)) / 127.5 - 1)
+    np.testing.assert_allclose(out["zeta"], expected, atol=1e-5)
+    np.testing.assert_allclose(out["inner/mid"], 3 * expected, atol=1e-5)
+    np.testing.assert_allclose(out["alpha"], expected.mean((1, 2)) + 7, atol=1e-5)
 
 
 def test_a_module_may_return_logits_beside_its_activations():

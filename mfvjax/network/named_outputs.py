@@ -180,8 +180,8 @@ def trace(
     make = jax.make_jaxpr(activations, return_shape=True)
     program, shapes = make(params, _net_input(preprocessing))
     made_by = {id(v): i for i, eqn in enumerate(program.eqns) for v in eqn.outvars}
-    outvars = dict(zip(sorted(shapes), program.jaxpr.outvars, strict=True))
-    names = sorted(shapes, key=lambda name: made_by.get(id(outvars[name]), -1))
+    outvars = jax.tree.unflatten(jax.tree.structure(shapes), program.jaxpr.outvars)
+    names = sorted(shapes, key=lambda name: (made_by.get(id(outvars[name]), -1), name))
     if not names:
         raise ValueError(
             "the module names no activations: they must be floating-point arrays of two to four "
