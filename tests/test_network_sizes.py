@@ -363,6 +363,9 @@ def test_a_function_that_mixes_images_is_refused():
 
 def test_code_layers_of_graphs_are_as_before(dense):
     assert [name for name in dense.layers if dense.is_class_layer(name)] == ["fc3", "fc4", "prob"]
+    assert [dense.code_layer(name) for name in ("fc3", "prob", "conv2")] == ["norm2"] * 2 + [
+        "conv2"
+    ]
     assert len(LAYERS) > len(dense.layers)
     with pytest.raises(ValueError, match="no layer 'fc9'"):
         dense.is_class_layer("fc9")

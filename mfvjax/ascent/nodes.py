@@ -48,7 +48,7 @@ class Node:
         """What its operation makes of another operand, the only one it has."""
         assert self.step is not None
         (var,) = self.step.invars
-        return self.step.primitive.bind(operand.astype(var.aval.dtype), **self.step.params)
+        return self.step.primitive.bind(operand.astype(dtype_of(var)), **self.step.params)
 
     def within(self) -> Node | None:
         """The same value inside the part that makes it; ``None`` if that is no part.
@@ -93,7 +93,7 @@ def _run(
 
     def find(var: Any) -> Node:
         if isinstance(var, Literal):
-            return Node(np.asarray(var.val, var.aval.dtype))
+            return Node(np.asarray(var.val, dtype_of(var)))
         return known[var]
 
     for step in program.eqns:
@@ -142,12 +142,17 @@ def _body_of(step: JaxprEqn) -> ClosedJaxpr | None:
     return ClosedJaxpr(body, ()) if isinstance(body, Jaxpr) else body
 
 
+def dtype_of(var: Any) -> Any:
+    """Type of the numbers of a variable or a literal."""
+    return var.aval.dtype
+
+
 def uncast(node: Node, *, from_bool: bool = False) -> Node:
     """`node` before casts between floating-point types; also from truth values, where asked."""
     while node.step is not None and node.made_by in CASTS:
         (source,), (result,) = node.step.invars, node.step.outvars
-        are_floats = all(jnp.issubdtype(v.aval.dtype, jnp.floating) for v in (source, result))
-        if not are_floats and not (from_bool and source.aval.dtype == jnp.bool_):
+        are_floats = all(jnp.issubdtype(dtype_of(v), jnp.floating) for v in (source, result))
+        if not are_floats and not (from_bool and dtype_of(source) == jnp.bool_):
             break
         node = node.operands[0]
     return node

@@ -9,7 +9,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from mfvjax.ascent.nodes import CASTS, Node, is_negative, is_zero, nodes_of, uncast
+from mfvjax.ascent.nodes import (
+    CASTS,
+    Node,
+    dtype_of,
+    is_negative,
+    is_zero,
+    nodes_of,
+    uncast,
+)
 
 Opened: TypeAlias = Callable[[], Array]
 """Computes what a layer would be, were its ReLUs the identity."""
@@ -159,7 +167,7 @@ def _joined(node: Node) -> Opened | None:
     known = [part for part in parts if part is not None]
     if len(known) < len(parts) or node.step is None:
         return None
-    axis, dtype = node.step.params["dimension"], node.step.outvars[0].aval.dtype
+    axis, dtype = node.step.params["dimension"], dtype_of(node.step.outvars[0])
     return lambda: jnp.concatenate([part().astype(dtype) for part in known], axis)
 
 

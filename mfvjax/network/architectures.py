@@ -23,7 +23,7 @@ from mfvjax.types import Activations, LayerInfo, Params
 Build = Callable[[GraphSpec, Any], nnx.Module]
 
 
-def _sizes(spec: GraphSpec) -> dict[str, int]:
+def _sizes(spec: GraphSpec) -> dict[str, Any]:
     shape = spec.blob_shapes().get("fc8")
     if shape is None:
         raise ValueError(f"the graph of network {spec.name!r} has no layer fc8")

@@ -159,16 +159,6 @@ class Network:
         """
         return units.resolve_unit(self.layers, unit)
 
-    def is_class_layer(self, layer: str) -> bool:
-        """Whether the units of `layer` are classes: the logits, their maps, their softmax.
-
-        Raises:
-          ValueError: there is no such layer.
-        """
-        units.find_layer(self.layers, layer)
-        has_classes = bool(self.logits_layer)
-        return has_classes and layer in code_layers.class_layers(self.layers, self.logits_layer)
-
     def code_layer(self, layer: str) -> str:
         """The layer whose activations describe images when facets of `layer`'s units are sought.
 
@@ -177,7 +167,10 @@ class Network:
         Raises:
           ValueError: there is no such layer.
         """
-        if not self.is_class_layer(layer):
+        units.find_layer(self.layers, layer)
+        if not self.logits_layer:
+            return layer
+        if layer not in code_layers.class_layers(self.layers, self.logits_layer):
             return layer
         return self.class_code_layer or code_layers.penultimate_layer(
             self.layers, self.logits_layer
@@ -198,9 +191,13 @@ class Network:
         return field.box(unit.position)
 
     def is_class_layer(self, layer: str) -> bool:
-        """Whether a layer's units are classes: the logits layer, and those of its shape."""
-        classes = self.layers.get(self.logits_layer)
-        return classes is not None and self.layers[layer].shape == classes.shape
+        """Whether a layer's units are classes: the logits layer, and those of its shape.
+
+        Raises:
+          ValueError: there is no such layer.
+        """
+        shape = units.find_layer(self.layers, layer).shape
+        return bool(self.logits_layer) and shape == self.layers[self.logits_layer].shape
 
     def class_name(self, index: int) -> str:
         """Name of a class, ``"class 17"`` if the network has no names.

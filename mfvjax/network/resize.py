@@ -18,7 +18,8 @@ from mfvjax.network.measured import measured_layers
 from mfvjax.preprocess import Preprocessing
 from mfvjax.types import LayerInfo
 
-_PROBE_BATCH = 7  # no size of a map divides by it by chance alone
+_PROBE_BATCH = 7  # told from a map's sizes by its value
+_SHORTER = "make a network of a module that ends before it"
 
 
 def resize_network(network: Network, size: tuple[int, int], *, truncate: bool = False) -> Network:
@@ -76,22 +77,24 @@ def _traced_again(network: Network, preprocessing: Preprocessing) -> Network:
             reason = f"layer {name!r} comes out as {shape} for {_PROBE_BATCH} images"
             _refuse(network, preprocessing, reason, _SHORTER)
     shapes = {name: shape[1:] for name, shape in shapes.items()}
-    named = getattr(forward, "forward", None)
-    is_module = isinstance(named, NamedForward)
+    module = _module_of(forward)
     return dataclasses.replace(
         network,
         preprocessing=preprocessing,
         layers=measured_layers(forward, network.params, shapes, input_shape),
-        architecture=named.architecture_text(shapes) if is_module else network.architecture,
+        architecture=module.architecture_text(shapes) if module else network.architecture,
     )
 
 
-_SHORTER = "make a network of a module that ends before it"
+def _module_of(forward: Any) -> NamedForward | None:
+    """The user's module behind a forward function, if it is one."""
+    inner = getattr(forward, "forward", None)
+    return inner if isinstance(inner, NamedForward) else None
 
 
 def _layer_at(forward: Any, error: Exception) -> str:
-    named = getattr(forward, "forward", None)
-    path = named.run.layer_at(error) if isinstance(named, NamedForward) else ""
+    module = _module_of(forward)
+    path = module.run.layer_at(error) if module else ""
     return f"layer {path!r}: " if path else ""
 
 
