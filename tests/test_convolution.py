@@ -173,3 +173,25 @@ def test_gradients_inside_a_loop_are_convolutions_that_a_processor_has(stride):
     for line in found:
         assert "dim_labels=b01f_01io->b01f" in line
         assert "lhs_dilate" not in line
+
+
+@pytest.mark.parametrize("is_checked", [True, False])
+def test_derivatives_on_several_devices(is_checked):
+    maps, kernel = (a.astype(np.float32) for a in _arrays((9, 8), (3, 2)))
+    maps = np.concatenate([maps, -maps, maps[:, ::-1], maps[:, :, ::-1]])
+    ours = functools.partial(layers.convolve, stride=(2, 3), pad=(1, 1))
+
+    def derivatives(maps, kernel):
+        def total(maps):
+            return (ours(maps, kernel) ** 2).sum()
+
+        return jax.grad(total)(maps), jax.jvp(jax.grad(total), (maps,), (maps[::-1],))[1]
+
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:4]), ("rows",))
+    rows, all_of_it = jax.P("rows"), jax.P()
+    split = jax.shard_map(
+        derivatives, mesh=mesh, in_specs=(rows, all_of_it), out_specs=rows, check_vma=is_checked
+    )
+    pairs = [jax.jit(derivatives)(maps[i : i + 2], kernel) for i in range(0, len(maps), 2)]
+    for found, *parts in zip(jax.jit(split)(maps, kernel), *pairs, strict=True):
+        np.testing.assert_allclose(found, np.concatenate(parts), rtol=1e-4, atol=1e-4)
