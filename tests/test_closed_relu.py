@@ -1,12 +1,14 @@
 """Ascents of sums in which a ReLU is closed: opened where that raises the objective, not else."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from mfvjax.ascent import visualize
+from mfvjax.ascent import FacetStoppedWarning, visualize
 from mfvjax.ascent.relu import read_with_relu_inputs
 from mfvjax.objective import (
     direction_objective,
@@ -67,3 +69,27 @@ def test_a_direction_opens_its_positive_channels_only():
     up[closed] = 1.0
     assert np.abs(gradient(direction_objective("conv2", up), image)).max() > 0
     assert not gradient(direction_objective("conv2", -up), image).any()
+
+
+class Answers:
+    """The network's forward with another end of conv2."""
+
+    def __init__(self, end):
+        self.end = end
+
+    def __call__(self, params, net_input):
+        out = dict(NETWORK.forward(params, net_input))
+        return {**out, "conv2": self.end(out["conv2"])}
+
+
+def test_a_closed_end_that_is_not_known_is_named():
+    image, closed, _ = closed_and_open()
+    # Nobody can read off a program that this leaves the ReLU before it as it is.
+    network = dataclasses.replace(NETWORK, forward=Answers(lambda a: jnp.expm1(jnp.log1p(a))))
+    options = {"recipe": CLIMB, "key": 0, "devices": ONE_DEVICE}
+    with pytest.warns(FacetStoppedWarning, match="layer 'conv2' ends is not recognized as a ReLU"):
+        result = visualize(network, f"conv2:{closed}", image, **options)
+    assert result.stopped_at[0] == 0
+    # One that is known is opened, and says nothing.
+    climbed = visualize(NETWORK, f"conv2:{closed}", image, **options)
+    assert climbed.final_activations[0] > 0

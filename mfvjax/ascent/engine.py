@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,9 @@ from mfvjax.ascent.inputs import (
 from mfvjax.ascent.log import Progress, ProgressFn
 from mfvjax.ascent.memory import device_memory_bytes, fitting_batch_size
 from mfvjax.ascent.program import local_devices
+from mfvjax.ascent.relu import relu_is_known
 from mfvjax.ascent.result import Visualization, warn_of_stopped
-from mfvjax.objective import Objective
+from mfvjax.objective import Objective, Reading
 from mfvjax.recipe import Recipe
 from mfvjax.types import PixelBox
 
@@ -122,8 +124,19 @@ def visualize(
         parts.append(made.take(np.flatnonzero(rows.is_real[chosen[:count]])))
     result = Visualization.concatenate(parts)
     result = result.take(np.argsort(rows.indices[rows.is_real], kind="stable"))
-    warn_of_stopped(result, [objective.name for objective in objectives])
+    closed = functools.partial(_unknown_ends, run, objectives)
+    warn_of_stopped(result, [objective.name for objective in objectives], closed)
     return result
+
+
+def _unknown_ends(run: BatchRun, objectives: Sequence[Objective], index: int) -> list[str]:
+    """Layers whose units a facet climbs, and whose ends are not known to be ReLUs."""
+    readings = [term for term in objectives[index].terms if isinstance(term, Reading)]
+    layers = list(dict.fromkeys(reading.layer for reading in readings))
+    domain = run.network.preprocessing.domain
+    images = jax.ShapeDtypeStruct((1, *run.frame.window_size, domain.channels), np.float32)
+    read = functools.partial(run.frame.activations, run.network.params)
+    return [name for name, known in relu_is_known(read, images, layers).items() if not known]
 
 
 def facets_that_fit(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,10 @@ _ADVICE = {
         "or a recipe without target='probability'"
     ),
 }
+_CLOSED = (
+    "it reads exactly 0, and the way in which layer {} ends is not recognized as a ReLU, from "
+    "before which it could be climbed: name the activation before it, or try another start image"
+)
 
 
 class FacetStoppedWarning(UserWarning):
@@ -112,13 +116,17 @@ class Visualization:
         )
 
 
-def warn_of_stopped(result: Visualization, names: Sequence[str]) -> None:
+def warn_of_stopped(
+    result: Visualization, names: Sequence[str], closed: Callable[[int], Sequence[str]]
+) -> None:
     """Issues one `FacetStoppedWarning` for each facet that stopped before the end.
 
     Args:
       result: of a run.
       names: of its facets; one without a name is told by its number and label. Of a name that
         occurs again, as where a batch is filled up with repeats, the first is told of.
+      closed: of a facet's number, layers that it climbs whose ends are not known to be ReLUs; asked
+        of those that stopped where their objective is exactly 0.
     """
     told = set()
     for i in np.flatnonzero(result.status).tolist():
@@ -127,9 +135,12 @@ def warn_of_stopped(result: Visualization, names: Sequence[str]) -> None:
             continue
         told.add(name)
         code = int(result.status[i])
+        is_zero = code == VANISHED and result.activations[i, result.stopped_at[i]] == 0
+        layers = closed(i) if is_zero else ()
+        advice = _CLOSED.format(" and ".join(map(repr, layers))) if layers else _ADVICE[code]
         warnings.warn(
             f"{name} stopped at step {result.stopped_at[i]} of {result.recipe.num_steps}: "
-            f"{_REASONS[code]}; {_ADVICE[code]}",
+            f"{_REASONS[code]}; {advice}",
             FacetStoppedWarning,
             stacklevel=3,
         )
