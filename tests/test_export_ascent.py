@@ -1,5 +1,6 @@
 """The ascent's programs for CPU, CUDA and TPU: of every recipe, and of other choices of parts."""
 
+import dataclasses
 import functools
 
 import jax
@@ -149,3 +150,28 @@ def test_starts_canvases_and_the_last_reading_lower_for_every_device():
     stacked = stack_objectives(objectives(NETWORK), NETWORK.layers)
     final = (shaped(NETWORK.params), stacked, facets.groups, batch.starts)
     assert_portable(export_all(_read_final, run.frame, "fc", *final))
+
+
+@jax.custom_vjp
+def squared(x):
+    """A user's own rule, with a product in its backward pass."""
+    return x**2
+
+
+squared.defvjp(lambda x: (x**2, x), lambda x, g: (2.0 * (x @ jnp.eye(x.shape[-1])) * g,))
+
+
+class OwnRule:
+    """The network with such a rule behind its last layer."""
+
+    def __call__(self, params, net_input):
+        out = dict(NETWORK.forward(params, net_input))
+        return {**out, "fc": squared(out["fc"])}
+
+
+def test_backward_rules_of_users_keep_float32():
+    network = dataclasses.replace(NETWORK, forward=OwnRule())
+    recipe = Recipe("plain", (Phase(num_steps=2, update=MeanAbsoluteStep(1.0)),))
+    units = [unit_objective(f"fc:{i}") for i in range(COUNT)]
+    for programs in programs_of(network, recipe, units):
+        assert_portable(programs)

@@ -104,8 +104,10 @@ class Step:
         # One facet's loss does not depend on another's numbers, but for joint terms, which are
         # meant to part facets from both sides: so the gradient of the sum is each facet's own.
         loss = functools.partial(self._loss, params, facets, now)
-        losses, pullback, values = jax.vjp(loss, numbers, has_aux=True)
-        (gradient,) = pullback(jnp.ones_like(losses))
+        # Users' own backward rules are traced here, outside of what sets the forward's precision.
+        with jax.default_matmul_precision("highest"):
+            losses, pullback, values = jax.vjp(loss, numbers, has_aux=True)
+            (gradient,) = pullback(jnp.ones_like(losses))
         updates, opt_state = self.each(_updated, facets.own, now, gradient, opt_state, numbers)
         status = _status(losses, gradient, updates)
 

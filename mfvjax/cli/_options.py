@@ -72,7 +72,11 @@ Device: TypeAlias = Annotated[
     typer.Option("--device", help="cpu, gpu or tpu; by default the best there is."),
 ]
 Precision: TypeAlias = Annotated[
-    Literal["float32", "bfloat16"], typer.Option("--precision", help="The network computes in.")
+    Literal["float32", "tensorfloat32", "bfloat16"],
+    typer.Option(
+        "--precision",
+        help="The network computes in; tensorfloat32: float32 with faster, rounded products.",
+    ),
 ]
 Out: TypeAlias = Annotated[
     Optional[pathlib.Path],  # noqa: UP045

@@ -63,7 +63,7 @@ def run_unit(
       hold: weight of the term that holds each code near its facet; 0 for the paper's objective;
         see `mfvjax.pipeline.targets.plan_ascent`.
       seed: of everything random; the same seed gives the same run.
-      precision: "float32" or "bfloat16".
+      precision: "float32", "tensorfloat32" or "bfloat16"; see `Network.with_precision`.
       progress: called with (step, done, in all).
       **discovery: further options of `mfvjax.facets.discover.discover_facets`.
 
