@@ -204,10 +204,13 @@ def _with_rows(part, rows):
 
 
 def assert_alike(found, expected):
-    """Float noise of two steps; single pixels may fall on the other side of a threshold."""
+    """Float noise of two steps, at most 4e-4 levels in the nine cases on a processor.
+
+    A percent of the values is let off: a pixel may fall on the other side of a threshold.
+    """
     assert found.shape == expected.shape
-    apart = np.abs(found - expected)
-    assert np.quantile(apart, 0.99) < 0.02, f"{np.quantile(apart, [0.5, 0.9, 0.99, 1])}"
+    apart = np.quantile(np.abs(found - expected), [0.5, 0.9, 0.99, 1])
+    assert apart[2] < 2e-3, f"median, 90 %, 99 %, largest: {apart}"
 
 
 def nudged(phase):

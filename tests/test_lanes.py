@@ -82,9 +82,12 @@ def test_lanes_cut_no_group_apart():
     state, whole = batch_of(9)
     assert lanes.num_lanes(ONE_DEVICE, 9, together=9) == 1
     parts = lanes.split((state, whole), lanes=2, together=3)
-    # Three blocks of three in two lanes: the last block is repeated.
-    assert [part.groups.tolist() for _, part in parts] == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 6, 7, 8]]
-    joined, _ = lanes.join([(one, one.status[None].astype(jnp.float32)) for one, _ in parts], num_facets=9)
+    # Three blocks of three in two lanes: the last block is repeated, each row a group of its own.
+    assert [p.groups.tolist() for _, p in parts] == [[0, 1, 2, 3, 4, 5], [6, 7, 8, -4, -5, -6]]
+    assert [p.objectives[0][:, 0].tolist() for _, p in parts][1] == [12, 14, 16, 12, 14, 16]
+    joined, _ = lanes.join(
+        [(one, one.status[None].astype(jnp.float32)) for one, _ in parts], num_facets=9
+    )
     np.testing.assert_array_equal(joined.numbers, state.numbers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -117,8 +118,8 @@ def visualize(
     size = _choose_batch_size(run, whole, batch_size, memory_limit_bytes)
     report = Progress(progress, len(canvases) * run.recipe.num_steps)
     parts = []
-    for chosen, count in rows.batches(size):
-        fields = run(_take(whole, chosen), report)
+    for chosen, in_groups, count in rows.batches(size):
+        fields = run(dataclasses.replace(_take(whole, chosen), groups=in_groups), report)
         names = tuple(labels[i] for i in rows.indices[chosen])
         made = Visualization(labels=names, recipe=run.recipe, **fields)
         parts.append(made.take(np.flatnonzero(rows.is_real[chosen[:count]])))

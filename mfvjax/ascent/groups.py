@@ -62,10 +62,16 @@ class Arrangement:
             real += [*[True] * len(of_one), *[False] * spare]
         return cls(together, np.array(rows), np.array(names), np.array(real))
 
-    def batches(self, size: int) -> Iterator[tuple[Int[np.ndarray, " size"], int]]:
-        """Rows of each batch, the last block repeated to fill the last one; and how many count."""
+    def batches(
+        self, size: int
+    ) -> Iterator[tuple[Int[np.ndarray, " size"], Int[np.ndarray, " size"], int]]:
+        """Rows of each batch, their groups, and how many of them count.
+
+        The last block is repeated to fill the last batch; repeated rows are groups of their own.
+        """
         count = len(self.indices)
         for first in range(0, count, size):
             rows = np.arange(first, first + size)
-            last = count - self.together + rows % self.together
-            yield np.where(rows < count, rows, last), min(size, count - first)
+            chosen = np.where(rows < count, rows, count - self.together + rows % self.together)
+            groups = np.where(rows < count, self.groups[chosen], -1 - rows)
+            yield chosen, groups, min(size, count - first)

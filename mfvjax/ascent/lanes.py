@@ -55,7 +55,8 @@ def abstract_lane(batch: Batch, *, lanes: int, together: int = 1) -> Batch:
 def split(batch: Batch, *, lanes: int, together: int = 1) -> tuple[Batch, ...]:
     """The batch in so many parts of equal size, which cut no `together` facets apart.
 
-    The last part repeats its last facets where the batch does not divide.
+    The last part repeats its last facets where the batch does not divide; these are groups of their
+    own, so that joint terms of the facets themselves do not count them.
     """
     return (batch,) if lanes == 1 else _split_compiled(batch, lanes=lanes, together=together)
 
@@ -84,11 +85,16 @@ def _split(batch: Batch, *, lanes: int, together: int) -> tuple[Batch, ...]:
         return (batch,)
     count = len(batch[0].status)
     blocks = math.ceil(count / together / lanes)  # in each lane
-    rows = np.arange(lanes * blocks * together)
-    rows = np.where(rows < count, rows, count - together + rows % together)
-    return tuple(
-        jax.tree.map(lambda leaf, mine=mine: leaf[mine], batch) for mine in np.split(rows, lanes)
-    )
+    places = np.arange(lanes * blocks * together)
+    rows = np.where(places < count, places, count - together + places % together)
+
+    def lane(mine: np.ndarray, counts: np.ndarray) -> Batch:
+        state, facets = jax.tree.map(lambda leaf: leaf[mine], batch)
+        alone = -1 - np.arange(len(mine), dtype=np.int32)
+        return state, facets._replace(groups=jnp.where(counts, facets.groups, alone))
+
+    split_rows = zip(np.split(rows, lanes), np.split(places < count, lanes), strict=True)
+    return tuple(lane(*one) for one in split_rows)
 
 
 def _join(
