@@ -255,7 +255,7 @@ def phase_recipe(magnitude):
     return Recipe("phases", (phase,))
 
 
-def run(magnitude, facets, count=3):
+def run(magnitude, facets, count=3, **options):
     keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(jnp.arange(count))
     rows = np.asarray(facets)
     return visualize(
@@ -265,6 +265,7 @@ def run(magnitude, facets, count=3):
         recipe=phase_recipe(magnitude),
         key=keys[rows],
         devices=ONE_DEVICE,
+        **options,
     )
 
 
@@ -281,6 +282,9 @@ def test_each_facet_has_its_own_array():
         np.testing.assert_allclose(together[i], alone, atol=0.05)
         other = run(magnitudes[(i + 1) % 3], [i]).images[0]
         assert np.abs(together[i] - other).mean() > 2
+    # The second batch begins with the third facet, and is filled up with it.
+    halves = run(PerFacet(magnitudes), range(3), batch_size=2).images
+    np.testing.assert_allclose(halves, together, atol=0.05)
     order = [2, 0, 1]
     shuffled = run(PerFacet(magnitudes[order]), order).images
     np.testing.assert_allclose(shuffled, together[order], atol=0.05)
