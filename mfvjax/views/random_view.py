@@ -29,7 +29,7 @@ class RandomView:
     Attributes:
       smallest: above 0.
       largest: at least `smallest`.
-      degrees: ``None`` for no turn, which is faster.
+      degrees: ``None`` for no turn.
       noise: standard deviation of what is added to each pixel, in levels; ``None`` for none.
 
     Raises:
@@ -136,24 +136,39 @@ def _weights(places: Float[Array, " out"], length: int) -> Float[Array, "out in"
 def _gathered(
     image: Levels, rows: Float[Array, "a b"], columns: Float[Array, "a b"]
 ) -> Float[Array, "a b channels"]:
-    """Four gathers of whole pixels: two axes that are mixed cannot be sampled apart."""
+    """Two axes that are mixed cannot be sampled apart: each sample gathers its four pixels.
+
+    The two of a row lie side by side in memory and are taken as one slice, all in one gather: its
+    gradient, a scatter, is what costs on a processor, and takes a third of the time.
+    """
     height, width, channels = image.shape
-    pixels = image.reshape(height * width, channels)
-    total = jnp.zeros((*rows.shape, channels), image.dtype)
-    corners = [_corners(places, n) for places, n in ((rows, height), (columns, width))]
-    for row, row_weight in corners[0]:
-        for column, column_weight in corners[1]:
-            taken = jnp.take(pixels, row * width + column, axis=0, mode="clip")
-            total = total + taken * (row_weight * column_weight)[..., None]
-    return total
+    row, down = _before(rows, height)
+    column, right = _before(columns, width)
+    if width == 1:  # so that a last pixel, too, has one beside it
+        image = jnp.concatenate([image, image], axis=1)
+    row_length = image.shape[1] * channels
+    first = row * row_length + column * channels
+    pairs = jax.lax.gather(
+        image.reshape(-1),
+        jnp.stack([first, first + row_length], axis=-1)[..., None],
+        jax.lax.GatherDimensionNumbers(
+            offset_dims=(3,), collapsed_slice_dims=(), start_index_map=(0,)
+        ),
+        slice_sizes=(2 * channels,),
+        mode="clip",
+    )
+    pair = _between(pairs[:, :, 0], pairs[:, :, 1], down)
+    return _between(pair[..., :channels], pair[..., channels:], right)
 
 
-def _corners(
+def _before(
     places: Float[Array, "a b"], length: int
-) -> list[tuple[Int[Array, "a b"], Float[Array, "a b"]]]:
-    """The two pixels around each place, and their weights."""
+) -> tuple[Int[Array, "a b"], Float[Array, "a b 1"]]:
+    """The pixel before each place, and the share of the one after it."""
     inside = jnp.clip(places, 0, length - 1)
     first = jnp.clip(jnp.floor(inside), 0, max(length - 2, 0))
-    share = inside - first
-    index = first.astype(jnp.int32)
-    return [(index, 1 - share), (jnp.minimum(index + 1, length - 1), share)]
+    return first.astype(jnp.int32), (inside - first)[..., None]
+
+
+def _between(before: Array, after: Array, share: Array) -> Array:
+    return (1 - share) * before + share * after
