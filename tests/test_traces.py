@@ -81,10 +81,8 @@ def test_single_steps_are_those_of_the_release(data_dir, squeezenet, take_step, 
         canvas = np.asarray(paste(jnp.asarray(before), result.numbers[0], offset))
         assert float(result.values[0]) == pytest.approx(activation, rel=1e-3)
         rms = np.sqrt(np.mean((canvas - after) ** 2))
-        if order == "raster":
-            limit = 0.02
-        else:  # the parallel order lags behind the raster order where little is smoothed
-            limit = 0.05 if fidelity <= 1 else 1.5
+        # The parallel order lags behind the raster order where little is smoothed.
+        limit = 0.02 if order == "raster" else 0.05 if fidelity <= 1 else 1.5
         assert rms < limit, f"fidelity {fidelity}: {rms:.4f} grey levels"
 
 
