@@ -17,6 +17,7 @@ PARTS = {
     "steps": "one ascent step and the whole run of ten facets, against both peers",
     "network": "forward and backward pass, against torch",
     "tv": "TV denoising, against scikit-image and torch",
+    "views": "the recipe of facet statistics, against torch",
     "growth": "cost per facet-step as facets grow, and how many fit",
     "maps": "t-SNE and k-means, against scikit-learn and openTSNE",
     "codes": "codes of a folder of images",

@@ -11,13 +11,14 @@ import pytest
 from skimage.restoration import denoise_tv_bregman
 
 from benchmarks import __main__ as command
-from benchmarks import alone, candidates, floor, harness, report, sweeps, workload
+from benchmarks import alone, candidates, facets, floor, harness, report, sweeps, workload
 from benchmarks.context import Context
 from benchmarks.energy import tv_energy
 from benchmarks.ours import Ours
 from benchmarks.parts import network as network_part
 from benchmarks.parts import steps as steps_part
 from benchmarks.parts import tv as tv_part
+from benchmarks.parts import views as views_part
 from mfvjax.ascent import visualize
 from mfvjax.models import layers
 from mfvjax.priors.projections import Clip
@@ -298,6 +299,49 @@ def test_what_a_process_of_its_own_cannot_do_is_an_error():
         alone.measure("caffe", "caffenet", "cpu")
     with pytest.raises(RuntimeError, match=r"'mfvjax' failed in its own process: (?s:.*)KeyError"):
         alone.measure("mfvjax", "no-such-network", "cpu")
+
+
+# Facet statistics.
+
+
+def small_context(monkeypatch, **changes):
+    context = Context(quick=True)
+    values = {"network": small_network(), "no_torch": "no torch", **changes}
+    for name, value in values.items():
+        monkeypatch.setitem(context.__dict__, name, value)
+    monkeypatch.setitem(facets.LAYERS, "caffenet", ("conv1", "both"))
+    monkeypatch.setattr(views_part, "SUBJECT", ("no folder", 5))
+    return context
+
+
+def test_the_work_of_facet_statistics_is_of_each_facets_own_images(monkeypatch):
+    context = small_context(monkeypatch)
+    work = facets.FacetWork.of(context, 3, subject=("no folder", 5))
+    images = facets.made_up(context.network.input_size, 3)
+    assert work.starts.shape == (3, 30, 30, 3)
+    assert work.largest == 1.0
+    for objective, start, some in zip(work.objectives, work.starts, images, strict=True):
+        np.testing.assert_allclose(start, some.astype(np.float64).mean(0), atol=1e-4)
+        reading, first, second = objective.terms
+        assert (reading.layer, reading.channels, reading.weight) == ("fc4", 5, 1.0)
+        assert (first.layer, second.layer) == ("conv1", "both")
+        found = np.asarray(context.network.activations(some.astype(np.float32), ["both"])["both"])
+        np.testing.assert_allclose(second.means, found.mean((0, 1, 2)), rtol=1e-5)
+        np.testing.assert_allclose(second.deviations, found.std((1, 2)).mean(0), rtol=1e-4)
+
+
+def test_the_table_of_facet_statistics_says_where_torch_is_missing(monkeypatch):
+    context = small_context(monkeypatch)
+    with jax.numpy_dtype_promotion("standard"):  # Adam's own arithmetic mixes dtypes
+        (table,) = views_part.run(context)
+    rows = {row[0]: row for row in table.rows}
+    assert rows["batched torch"] == ["batched torch", "no torch", None, None]
+    _, each, whole, ratio = rows["mfvjax"]
+    assert whole == pytest.approx(each * 128 / 1000)
+    assert ratio == "1.00"
+    assert rows[views_part.PUBLISHED][2] == pytest.approx(
+        rows[views_part.PUBLISHED][1] * 370 / 1000
+    )
 
 
 # The floor.

@@ -5,6 +5,7 @@ import types
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from benchmarks.workload import StepValues
@@ -12,11 +13,13 @@ from mfvjax.ascent.plan import PhaseValues
 from mfvjax.ascent.scene import Frame, Reader
 from mfvjax.ascent.step import Facets, Now, Step
 from mfvjax.models import ops
-from mfvjax.objective import stack_objectives, unit_objective
+from mfvjax.objective import stack_objectives, statistics_objective, unit_objective
+from mfvjax.parametrizations import Fourier
 from mfvjax.priors.projections import Clip
 from mfvjax.priors.tv_projection import TV
 from mfvjax.recipe import Phase
-from mfvjax.updates import MeanAbsoluteStep
+from mfvjax.updates import MeanAbsoluteStep, Optax
+from mfvjax.views import RandomView
 from tests.small_graph import small_network
 
 torch = pytest.importorskip("torch", reason="torch is not installed: no peers to compare with")
@@ -137,3 +140,116 @@ def test_a_batched_step_is_ours(network, windows, method, tv, atol):
     ours = our_step(network, windows, tv)
     np.testing.assert_allclose(theirs.permute(0, 2, 3, 1).numpy(), ours, atol=atol)
     assert np.abs(ours - windows).max() > 1  # the step did something
+
+
+CANVAS = (34, 34)
+
+
+def statistics_objectives(network, windows):
+    layers = ["conv1", "both"]
+    found = {name: np.asarray(a) for name, a in network.activations(windows, layers).items()}
+    return [
+        0.5 * unit_objective("fc4:3")
+        + statistics_objective({name: a[i : i + 1] for name, a in found.items()}, layers)
+        for i in range(len(windows))
+    ]
+
+
+def views_for_torch(matrices, offsets, size):
+    """From pixels ``(row, column)`` of a view and of the canvas to torch's -1 to 1, x before y."""
+    m, o = np.asarray(matrices, np.float64), np.asarray(offsets, np.float64)
+    span, half = np.array(CANVAS), np.array(size) / 2
+    slopes = m * half[None, None] / (span[None, :, None] / 2)
+    middle = np.einsum("bij,j->bi", m, half - 0.5) + o
+    shift = (middle + 0.5) / (span / 2) - 1
+    return np.stack(
+        [
+            [[s[1, 1], s[1, 0], t[1]], [s[0, 1], s[0, 0], t[0]]]
+            for s, t in zip(slopes, shift, strict=True)
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def our_views(network, windows):
+    """One step of plain descent on Fourier coefficients: start, loss, gradient and views."""
+    rng = np.random.default_rng(2)
+    canvases = jnp.asarray(rng.uniform(20, 235, (3, 5, 5, 3)).astype(np.float32))
+    canvases = jax.image.resize(canvases, (3, *CANVAS, 3), "cubic").clip(10, 245)
+    view = RandomView()
+    phase = Phase(1, optax.sgd(1.0), view, projections=(), parametrization=Fourier())
+    values = PhaseValues.of(phase)
+    frame = Frame.of(Reader(network.forward, network.preprocessing), None)
+    step = Step(frame, values.plan, CANVAS)
+    keys = jax.random.split(jax.random.key(5), 3)
+    objectives = stack_objectives(statistics_objectives(network, windows), network.layers)
+    row = jnp.asarray(values.steps[0])
+    numbers = jax.vmap(lambda image: Fourier().encode(image, step.scene))(canvases)
+    state = jax.vmap(values.plan.parts(row, (), ()).transformation().init)(numbers)
+    facets = Facets(objectives, keys, jnp.zeros(3, jnp.int32))
+    result = step(network.params, facets, Now(row, (), keys), numbers, state)
+    own = [jax.random.split(jax.random.fold_in(key, 1))[0] for key in keys]
+    found = [view.transform(key, CANVAS, network.input_size) for key in own]
+    matrices, offsets = (np.stack(part) for part in zip(*found, strict=True))
+    views = views_for_torch(matrices, offsets, network.input_size)
+    return canvases, numbers, -result.values, numbers - result.numbers, views
+
+
+def test_loss_and_gradient_of_the_statistics_recipe_are_ours(network, windows, our_views):
+    from benchmarks.torch_views import Picture, TorchViews, look
+
+    canvases, numbers, losses, gradient, views = our_views
+    peer = TorchViews(network)
+    picture = Picture(Fourier(), CANVAS, "cpu")
+    theirs = picture.encode(peer.to_device(canvases)).requires_grad_()
+    seen = look(
+        picture.decode(theirs), torch.tensor(views, dtype=torch.float32), network.input_size
+    )
+    loss = peer.loss_of(statistics_objectives(network, windows))(seen)
+    loss.sum().backward()
+    ours = np.moveaxis(np.asarray(numbers), 3, 1)
+    assert np.abs(theirs.detach().numpy() - ours).max() < 1e-4 * np.abs(ours).max()
+    np.testing.assert_allclose(loss.detach().numpy(), losses, rtol=1e-4)
+    for found, wanted in zip(
+        theirs.grad.numpy(), np.moveaxis(np.asarray(gradient), 3, 1), strict=True
+    ):
+        assert np.linalg.norm(found - wanted) < 1e-3 * np.linalg.norm(wanted)
+
+
+def test_views_are_drawn_as_ours_are(network):
+    from benchmarks.torch_views import draw_views, views_of
+
+    # The same squares, said in both ways.
+    side, center, angle = 0.7, np.array([0.45, 0.6]), 0.13
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    size = network.input_size
+    matrix = turn * side * np.array(CANVAS) / np.array(size)
+    offset = center * np.array(CANVAS) - 0.5 - matrix @ (np.array(size) / 2 - 0.5)
+    wanted = views_for_torch(matrix[None], offset[None], size)[0]
+    values = (torch.tensor([side]), torch.tensor(center[None]), torch.tensor([angle]))
+    np.testing.assert_allclose(views_of(*values)[0], wanted, atol=1e-6)
+    # And as often.
+    drawn = draw_views(torch.Generator().manual_seed(0), RandomView(), torch.zeros(4000, 1))
+    keys = jax.random.split(jax.random.key(0), 4000)
+    ours = jax.vmap(lambda key: RandomView().transform(key, CANVAS, size))(keys)
+    ours = views_for_torch(*ours, size)
+    for statistic in (np.mean, np.std, np.min, np.max):
+        found, wanted = (statistic(part, axis=0) for part in (drawn.numpy(), ours))
+        np.testing.assert_allclose(found, wanted, atol=0.02)
+
+
+def test_pictures_one_by_one_are_those_of_the_batch(network, windows):
+    from benchmarks.torch_views import TorchViews
+
+    canvases = np.pad(windows, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
+    rate = {"learning_rate": 0.05}
+    still = RandomView(0.9, 0.9, degrees=0.0)
+    phase = Phase(3, Optax(optax.adam, rate), still, parametrization=Fourier(), projections=())
+    objectives = statistics_objectives(network, windows)
+    peer = TorchViews(network)
+    peer.draw = lambda *args: torch.tensor([[[0.9, 0, 0], [0, 0.9, 0]]]).expand(len(args[-1]), 2, 3)
+    together = peer.run_phase(canvases, objectives, phase, 0)
+    peer.together = 1
+    alone = peer.run_phase(canvases, objectives, phase, 0)
+    np.testing.assert_allclose(alone, together, atol=0.05)
+    assert np.abs(together - canvases).max() > 5

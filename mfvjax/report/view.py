@@ -48,6 +48,7 @@ def page_view(run: Run) -> dict[str, Any]:
         "rows": [_row(run, facet, columns) for facet in range(run.num_facets)],
         "definitions": [c for c in (*columns, *(c for c, _ in summary)) if c.definition],
         "options": json.dumps(run.options, indent=2, ensure_ascii=False),
+        "replayable": all(run.options.get(name) for name in ("network", "images")),
         "versions": run.versions,
         "timings": {name: words.seconds(value) for name, value in run.timings.items()},
         "total_time": words.seconds(sum(run.timings.values())),
