@@ -15,6 +15,7 @@ from mfvjax.pipeline.assemble import title_of
 from mfvjax.pipeline.scoring import center_crops
 from mfvjax.pipeline.sources import PaintedSource, open_source, painted_class
 from mfvjax.pipeline.targets import full_images
+from mfvjax.priors.tv_projection import TV
 from mfvjax.recipe import Recipe
 from mfvjax.recipes import MEAN_IMAGE
 from mfvjax.types import PixelBox, Unit
@@ -239,3 +240,9 @@ def test_a_recipe_of_ones_own():
     run = small_run(recipe=own, step_fraction=1.0)
     assert run.options["recipe"] == "two steps"
     assert run.shown.activations.shape == (2, 2)
+    with pytest.raises(ValueError, match=r"recipe 'two steps' is not the run's: .* give recipe="):
+        replay(run)
+    other = own.change(TV, num_sweeps=7)
+    with pytest.raises(ValueError, match="recipe 'two steps' is not the run's"):
+        replay(run, recipe=other)
+    assert largest_difference(run, replay(run, recipe=own)) == 0

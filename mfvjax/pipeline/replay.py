@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from mfvjax.pipeline.run_unit import ProgressFn, run_unit
+from mfvjax.recipe import Recipe
+from mfvjax.recipes import RECIPES
 from mfvjax.run import Run
 
 
@@ -20,13 +22,14 @@ def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> R
         moved to another place.
 
     Raises:
-      ValueError: the run was made from objects in memory that were not given now, or the network
-        or the images have changed since.
+      ValueError: the run was made from objects in memory that were not given now, or the network,
+        the images or the recipe have changed since.
     """
     stored = dict(run.options)
     expected_images = stored.pop("images_sha256")
     options = {**stored, **stored.pop("discovery", {}), **changes}
     options.pop("discovery", None)
+    expected_recipe = options.pop("recipe_sha256", None)  # runs of version 0.1 have none
     if "schedule" in options:  # what recipes were called in runs of version 0.1
         options.setdefault("recipe", options.pop("schedule"))
     for name in ("network", "images"):
@@ -34,6 +37,7 @@ def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> R
             raise ValueError(
                 f"the run does not say where its {name} came from; give {name}=... to replay it"
             )
+    _check_recipe(options.get("recipe"), expected_recipe)
     network, images = options.pop("network"), options.pop("images")
     again = run_unit(network, images, progress=progress, **options)
     if again.network["fingerprint"] != run.network["fingerprint"]:
@@ -44,6 +48,18 @@ def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> R
     if again.options["images_sha256"] != expected_images:
         raise ValueError(f"the images in {images!r} are not those of the run")
     return again
+
+
+def _check_recipe(recipe: Recipe | str | None, expected: str | None) -> None:
+    """Refuses a recipe of the same name with other values, before any work."""
+    if recipe is None or expected is None:
+        return
+    known = RECIPES.get(recipe) if isinstance(recipe, str) else recipe
+    if known is None or known.sha256 != expected:
+        raise ValueError(
+            f"recipe {getattr(recipe, 'name', recipe)!r} is not the run's: it has changed "
+            "since, or the run's was one of your own; give recipe=... as it was"
+        )
 
 
 def largest_difference(one: Run, other: Run) -> float:

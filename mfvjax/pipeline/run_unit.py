@@ -151,6 +151,7 @@ def run_facets(
         scores,
         options={
             "recipe": recipe.name,
+            "recipe_sha256": recipe.sha256,
             "step_fraction": step_fraction,
             "hold": hold,
             "seed": seed,
