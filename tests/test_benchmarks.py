@@ -294,6 +294,12 @@ def test_the_library_takes_the_steps_of_a_phase():
     np.testing.assert_array_equal(done, wanted.images)
 
 
+def test_a_process_of_its_own_takes_single_steps():
+    (values,) = workload.steps_of(alone.one_step(RELEASE_MEAN_IMAGE.phases[0]))
+    assert values.step_size == 1.0
+    assert values.tv == TV(0.4, rule="isotropic", num_sweeps=12, tolerance=1e-3)
+
+
 def test_what_a_process_of_its_own_cannot_do_is_an_error():
     with pytest.raises(ValueError, match="no candidate 'caffe'; there are imports, mfvjax"):
         alone.measure("caffe", "caffenet", "cpu")
