@@ -59,19 +59,24 @@ class View(Protocol):
     """How an image becomes what the network sees in one step; anew for each facet and step.
 
     Attributes:
-      crops: the view moves a window of the canvas, which `offset` places; of several views only
+      crops: the view moves a window of the canvas and is a `CroppingView`; of several views only
         the first may.
     """
 
     crops: ClassVar[bool]
 
-    def offset(self, key: Key, free: Int[Array, 2]) -> Int[Array, 2]:
-        """Top-left corner of the window in a canvas that is larger by `free` pixels."""
-
     def see(
         self, key: Key, image: Levels, size: Size, scene: Scene
     ) -> Float[Array, "rows columns channels"]:
         """What the network sees; of `size` for the last view, of any other for those before."""
+
+
+@runtime_checkable
+class CroppingView(View, Protocol):
+    """A view that cuts a window of the canvas; only the window moves."""
+
+    def offset(self, key: Key, free: Int[Array, 2]) -> Int[Array, 2]:
+        """Top-left corner of the window in a canvas that is larger by `free` pixels."""
 
 
 @runtime_checkable

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 import optax
 
-from mfvjax.contracts import Parametrization, Projection, Size, Update, View
+from mfvjax.contracts import CroppingView, Parametrization, Projection, Size, Update, View
 from mfvjax.objective.term import Term
 from mfvjax.parametrizations.pixels import Pixels
 from mfvjax.parts import Limits, PerFacet, is_value, map_parts, numbers_of
@@ -83,6 +83,8 @@ class Phase:
         _check(min(self.scales) >= 1, "scale", self.scale, "at least 1: the canvas never shrinks")
         _check(bool(_row(self.update)), "update", self.update, "an update, or several")
         _check(bool(self.view), "view", self.view, "a view, or several")
+        places = not self.crops or isinstance(_row(self.view)[0], CroppingView)
+        _check(places, "view", self.view, "one with a method offset, since it crops")
         late = [view for view in _row(self.view)[1:] if view.crops]
         _check(not late, "view", self.view, "several of which only the first crops")
         crops = self.crops and not self.parametrization.is_local

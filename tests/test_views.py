@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mfvjax.contracts import Scene, View
+from mfvjax.contracts import CroppingView, Scene, View
 from mfvjax.priors.jitter import crop_offset
+from mfvjax.recipe import Phase
+from mfvjax.updates import MeanAbsoluteStep
 from mfvjax.views import Crop, RandomView, Roll
 from mfvjax.views.random_view import sample
 from tests.oracles.views import bilinear
@@ -221,7 +223,18 @@ def test_errors(make, message):
         make()
 
 
-@pytest.mark.parametrize("view", [RandomView(), Roll()])
-def test_views_that_cut_no_window_place_none(view):
-    with pytest.raises(NotImplementedError, match="cuts no window"):
-        view.offset(jax.random.key(0), jnp.zeros(2, jnp.int32))
+def test_only_views_that_crop_place_a_window():
+    for view, crops in ((Crop(), True), (RandomView(), False), (Roll(), False)):
+        assert isinstance(view, View)
+        assert isinstance(view, CroppingView) is view.crops is crops
+
+
+def test_a_view_that_crops_and_places_no_window_is_refused():
+    class Half:
+        crops = True
+
+        def see(self, key, image, size, scene):
+            return image
+
+    with pytest.raises(ValueError, match="one with a method offset, since it crops"):
+        Phase(num_steps=1, update=MeanAbsoluteStep(1.0), view=Half())

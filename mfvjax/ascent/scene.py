@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Mapping
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -12,8 +11,6 @@ from jaxtyping import Array, Float
 from mfvjax.contracts import Scene, Size
 from mfvjax.preprocess import Preprocessing
 from mfvjax.types import ForwardFn, Params, PixelBox
-
-ReadFn: TypeAlias = Callable[[Params, Array], Mapping[str, Array]]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,10 +55,6 @@ class RandomView:
                 f"smallest={self.smallest}"
             )
 
-    def offset(self, key: Key, free: Int[Array, 2]) -> Int[Array, 2]:
-        """Not asked for."""
-        raise NotImplementedError("RandomView cuts no window")
-
     def see(self, key: Key, image: Levels, size: Size, scene: Scene) -> Sampled:
         """The rectangle, in `size`."""
         if not scene.is_picture:

@@ -29,10 +29,6 @@ class Roll:
 
     crops: ClassVar[bool] = False
 
-    def offset(self, key: Key, free: Int[Array, 2]) -> Int[Array, 2]:
-        """Not asked for."""
-        raise NotImplementedError("Roll cuts no window")
-
     def see(self, key: Key, image: Levels, size: Size, scene: Scene) -> Levels:
         """The shifted image."""
         reach = jnp.stack([jnp.asarray(self.rows), jnp.asarray(self.columns)]).astype(jnp.int32)
