@@ -90,6 +90,29 @@ class FacetImages:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Controls:
+    """Pictures beside the facets' that tell which part of them is whose; c of them, for one facet.
+
+    Attributes:
+      names: what each is: ``"start"``, the untouched mean image; ``"unit"``, the unit without what
+        keeps a picture at its facet; ``"statistics"``, the facet's statistics without the unit;
+        ``"placebo"``, statistics of other images with the unit; ``"noise"``, all of it started from
+        noise. A recipe without statistics has only the first and the last.
+      about: a sentence on each, such as where the placebo's images are from.
+      facet: the facet, from 0, in whose place they are made.
+      images: ``(c, height, width, channels)``, final canvases, with the values of the run's domain;
+        of the same size as the facets', the start included.
+      activations: ``(c,)``, of the unit on the center crop.
+    """
+
+    names: tuple[str, ...]
+    about: tuple[str, ...]
+    facet: int
+    images: Float32[np.ndarray, "c height width channels"]
+    activations: Float32[np.ndarray, " c"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Run:
     """One unit's facets: the real images, the clusters, the visualizations and their scores.
 
@@ -107,6 +130,7 @@ class Run:
         means.
       summary: name -> one number of the whole run (stability of the clustering, facet recall, ...).
       domain: what the images are.
+      controls: ``None`` in runs of versions that had none.
     """
 
     unit: str
@@ -121,6 +145,7 @@ class Run:
     scores: dict[str, Float[np.ndarray, " k"]]
     summary: dict[str, float]
     domain: Domain = RGB
+    controls: Controls | None = None
 
     @property
     def num_facets(self) -> int:
