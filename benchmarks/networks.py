@@ -1,4 +1,4 @@
-"""The networks that benchmarks run: CaffeNet's shape with random weights, and a real SqueezeNet."""
+"""The networks that benchmarks run: CaffeNet's shape with random weights, and two real ones."""
 
 from __future__ import annotations
 
@@ -62,10 +62,26 @@ def squeezenet() -> Network:
     return Network.from_caffe(folder / "deploy.prototxt", folder / "squeezenet_v1.0.caffemodel")
 
 
+def mobilenet() -> Network:
+    """MobileNet v1 0.75/192 from the folder of real test data; a Flax module, as a user's is.
+
+    Raises:
+      FileNotFoundError: the folder is not there.
+    """
+    from benchmarks.mobilenet import load_mobilenet
+
+    weights = data_folder() / "models/mobilenet_v1_0.75_192/weights.npz"
+    return load_mobilenet(weights, data_folder() / "synset_words.txt")
+
+
 def data_folder() -> pathlib.Path:
     """The folder of real data; it may not exist."""
     default = pathlib.Path(__file__).parents[2] / "shared"
     return pathlib.Path(os.environ.get("MFVJAX_TEST_DATA", default))
 
 
-NETWORKS: dict[str, Callable[[], Network]] = {"caffenet": caffenet, "squeezenet": squeezenet}
+NETWORKS: dict[str, Callable[[], Network]] = {
+    "caffenet": caffenet,
+    "squeezenet": squeezenet,
+    "mobilenet": mobilenet,
+}
