@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from mfvjax.domain import Domain as Domain
     from mfvjax.facets.discover import Facets as Facets
     from mfvjax.facets.discover import discover_facets as discover_facets
+    from mfvjax.judgement import Judgement as Judgement
+    from mfvjax.judging import judge_run as judge_run
+    from mfvjax.judging import with_judgement as with_judgement
     from mfvjax.network import Network as Network
     from mfvjax.objective import Objective as Objective
     from mfvjax.pipeline import run_unit as run_unit  # type: ignore[no-redef]  # also a module
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Domain": "mfvjax.domain",
     "Facets": "mfvjax.facets.discover",
+    "Judgement": "mfvjax.judgement",
     "Network": "mfvjax.network",
     "Objective": "mfvjax.objective",
     "Phase": "mfvjax.recipe",
@@ -48,11 +52,13 @@ _HOMES = {
     "build_atlas": "mfvjax.atlas",
     "discover_facets": "mfvjax.facets.discover",
     "find_recipe": "mfvjax.recipes",
+    "judge_run": "mfvjax.judging",
     "load_run": "mfvjax.store",
     "merge_atlas": "mfvjax.atlas",
     "run_unit": "mfvjax.pipeline",
     "save_run": "mfvjax.store",
     "visualize": "mfvjax.ascent",
+    "with_judgement": "mfvjax.judging",
     "write_page": "mfvjax.report",
 }
 

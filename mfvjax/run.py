@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
 from mfvjax.domain import RGB, Domain
+from mfvjax.judgement import Judgement
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,14 +102,18 @@ class Controls:
       about: a sentence on each, such as where the placebo's images are from.
       facet: the facet, from 0, in whose place they are made.
       images: ``(c, height, width, channels)``, final canvases, with the values of the run's domain;
-        of the same size as the facets', the start included.
+        of the same size as the facets', the start included. 8-bit where only their pictures are
+        kept, as `FacetImages.phase_images`.
       activations: ``(c,)``, of the unit on the center crop.
     """
 
     names: tuple[str, ...]
     about: tuple[str, ...]
     facet: int
-    images: Float32[np.ndarray, "c height width channels"]
+    images: (
+        Float32[np.ndarray, "c height width channels"]
+        | UInt8[np.ndarray, "c height width channels"]
+    )
     activations: Float32[np.ndarray, " c"]
 
 
@@ -131,6 +136,7 @@ class Run:
       summary: name -> one number of the whole run (stability of the clustering, facet recall, ...).
       domain: what the images are.
       controls: ``None`` in runs of versions that had none.
+      judgements: what other networks say of the pictures, one of each judge.
     """
 
     unit: str
@@ -146,6 +152,7 @@ class Run:
     summary: dict[str, float]
     domain: Domain = RGB
     controls: Controls | None = None
+    judgements: tuple[Judgement, ...] = ()
 
     @property
     def num_facets(self) -> int:

@@ -11,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 LEAVES = {"preprocess", "objective", "priors", "metrics", "cache", "class_names"}
 LAYERS = [  # each may import from the lines above it, and from its own
-    {"types", "domain", "schedule", "run"},
+    {"types", "domain", "schedule", "judgement", "run"},
     {"parts", "contracts"},
     LEAVES | {"models", "images", "facets", "facetworld"},
     {"parametrizations", "views", "updates"},

@@ -6,10 +6,11 @@ codes scaled to length 1: a growing function of their angle, blind to how strong
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 
 from mfvjax.metrics.activation import activation_percentile
 
@@ -126,6 +127,31 @@ def code_retention(
         own_distance = np.linalg.norm(codes[i : i + 1] - centroid, axis=1)
         percent[i] = 100 - activation_percentile(own_distance, spread)[0]
     return percent
+
+
+def nearest_code_retention(
+    read: Callable[[Num[np.ndarray, "m h w c"]], Float[np.ndarray, "m d"]],
+    codes: Float[np.ndarray, "k d"],
+    nearest_images: Num[np.ndarray, "k m h w c"],
+    nearest: Int[np.ndarray, "k m"],
+    *,
+    distance: Distance = "euclidean",
+) -> Float[np.ndarray, " k"]:
+    """`code_retention` among the real images nearest to each facet's center.
+
+    Args:
+      read: gives the codes of some images; called once per facet, always with m of them.
+      codes: of the visualizations, facet by facet.
+      nearest_images: of each facet, see `mfvjax.run.FacetRecords`.
+      nearest: -1 where a facet has fewer images; these rows do not count.
+      distance: see `code_retention`.
+
+    Raises: as `code_retention`.
+    """
+    real = np.stack([read(images) for images in nearest_images])
+    there = nearest >= 0
+    own = np.arange(len(codes))
+    return code_retention(codes, own, real[there], np.nonzero(there)[0], distance=distance)
 
 
 def _prepare(codes: np.ndarray, distance: str) -> np.ndarray:

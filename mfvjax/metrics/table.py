@@ -18,7 +18,7 @@ class Metric:
       title: short, for the head of a column.
       unit: behind the number; empty for a number without one.
       better: the direction to wish for; None where neither is better.
-      definition: one sentence.
+      definition: one or two sentences.
       whole_run: whether it is one number of the whole run (`Run.summary`) instead of one per
         facet (`Run.scores`).
     """
@@ -38,6 +38,12 @@ METRICS: Mapping[str, Metric] = types.MappingProxyType(
             "higher",
             "The unit's activation on the center crop of the visualization.",
         ),
+        "activation_ratio": Metric(
+            "activation / largest real",
+            "",
+            None,
+            "The activation as a multiple of the largest that a real image reaches.",
+        ),
         "activation_percentile": Metric(
             "activation percentile",
             "%",
@@ -45,25 +51,26 @@ METRICS: Mapping[str, Metric] = types.MappingProxyType(
             "Percentage of the real images with a lower activation.",
         ),
         "facet_recall": Metric(
-            "facet recalled",
+            "recalled by own code",
             "",
             "higher",
-            "1 if the visualization's code is nearer to the centroid of its own facet's real "
-            "images than to any other facet's, else 0.",
+            "1 if the visualization's code, read from the very network that it was made for, is "
+            "nearer to the centroid of its own facet's real images than to any other facet's, "
+            "else 0. A recipe that climbs this code makes it 1; a judge says more.",
         ),
         "facet_margin": Metric(
-            "facet margin",
+            "own margin",
             "",
             "higher",
-            "Distance of the code to the nearest other centroid less that to its own, over the "
-            "distance between the two: 1 on its own centroid, -1 on the other.",
+            "Distance of the own network's code to the nearest other centroid less that to its "
+            "own, over the distance between the two: 1 on its own centroid, -1 on the other.",
         ),
         "code_retention": Metric(
-            "code retention",
+            "own code retention",
             "%",
             "higher",
-            "Percentage of the facet's real images whose codes are farther from the facet's "
-            "centroid than the visualization's.",
+            "Percentage of the real images nearest to the facet's center whose codes, read from "
+            "the own network, are farther from their mean than the visualization's.",
         ),
         "color_distance": Metric(
             "color distance",
@@ -99,10 +106,11 @@ METRICS: Mapping[str, Metric] = types.MappingProxyType(
             "Mean cosine similarity between the codes of two real images of the facet.",
         ),
         "recall": Metric(
-            "facet recall",
+            "own recall (own network's code)",
             "",
             "higher",
-            "Share of the facets whose visualization is recalled; chance is one over their number.",
+            "Share of the facets whose visualization is recalled by the own network's code, which "
+            "the ascent may climb; chance is one over their number.",
             whole_run=True,
         ),
         "diversity": Metric(
