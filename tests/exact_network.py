@@ -25,6 +25,14 @@ LAYERS = {
     "classes": LayerInfo("classes", (NUM_CLASSES,)),
 }
 
+INSIDE = (range(1, 4), range(1, 5))  # rows and columns of the map whose field lies in the image
+
+
+def counted(positions: str) -> list[tuple[int, int]]:
+    """The map's positions that count, in row-major order."""
+    rows, columns = INSIDE if positions == "inside" else (range(4), range(6))
+    return [(row, column) for row in rows for column in columns]
+
 
 def exact_params(seed: int = 0) -> dict[str, np.ndarray]:
     draw = np.random.default_rng(seed).integers

@@ -70,6 +70,7 @@ def test_whole_layers_are_one_command(run, asked, tmp_path):
         (["--top", "200"], {"top_count": 200}),
         (["--mean-images", "9"], {"num_mean_images": 9}),
         (["--code-layer", "fc7"], {"code_layer": "fc7"}),
+        (["--positions", "all"], {"positions": "all"}),
         (["--precision", "bfloat16"], {"precision": "bfloat16"}),
         (["--facets-per-device", "32"], {"facets_per_device": 32}),
     ],

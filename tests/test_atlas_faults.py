@@ -210,6 +210,7 @@ def test_a_unit_that_no_image_activates_is_left_out(other, small_pool, tmp_path)
         ({"top_count": 5}, "top_count=5 must be from 10 to the 72 images"),
         ({"num_facets": 20}, "the pool has 72 images; at least 100 are needed"),
         ({"perplexities": 3}, "no option 'perplexities' of discovery; there are"),
+        ({"positions": "border"}, 'positions must be "inside" or "all"'),
         ({"recipe": "best"}, "no recipe 'best'; there are"),
         ({"class_ids": ("a", "b")}, "2 identifiers for 7 classes"),
     ],

@@ -30,7 +30,7 @@ def make_plan(units=("fc8:0", "fc8:1"), **changes):
         seed=0,
         precision="float32",
         top={"fraction": 0.02, "count": None},
-        discovery={},
+        discovery={"positions": "inside"},
         facets_per_device=3,
     )
     return dataclasses.replace(plan, **changes)
@@ -87,10 +87,18 @@ def test_folders_are_readable_and_unique():
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path):
-    plan = make_plan(num_facets="auto", discovery={"perplexity": 12.5})
+    plan = make_plan(num_facets="auto", discovery={"perplexity": 12.5, "positions": "inside"})
     write_plan(plan, tmp_path)
     assert read_plan(tmp_path) == plan
     assert plan.differences(read_plan(tmp_path)) == []
+
+
+def test_atlases_of_before_there_was_a_choice_are_of_all_positions(tmp_path):
+    """They go on with the option; without it they are refused, not mixed with others."""
+    write_plan(make_plan(discovery={}), tmp_path)
+    before = read_plan(tmp_path)
+    assert before.differences(make_plan(discovery={"positions": "all"})) == []
+    assert before.differences(make_plan()) == ["discovery.positions: all there, inside now"]
 
 
 def test_differences_are_told_in_words():

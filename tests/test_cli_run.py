@@ -12,7 +12,7 @@ import pytest
 
 import mfvjax.cli
 import mfvjax.pipeline
-from mfvjax.cli._options import DEFAULT_HOLD, DEFAULT_MEAN_IMAGES
+from mfvjax.cli._options import DEFAULT_HOLD, DEFAULT_MEAN_IMAGES, DEFAULT_POSITIONS
 from mfvjax.facets.discover import discover_facets
 from mfvjax.facets.result import Facets
 from mfvjax.store import load_run
@@ -106,6 +106,7 @@ def test_the_steps_alone_give_what_the_job_gives(run, tmp_path):
         (["--top", "1000"], {"top_count": 1000}),
         (["--mean-images", "50"], {"num_mean_images": 50}),
         (["--code-layer", "fc6"], {"code_layer": "fc6"}),
+        (["--positions", "all"], {"positions": "all"}),
     ],
 )
 def test_every_option_of_run_reaches_the_job(run, asked, tmp_path, arguments, expected):
@@ -120,6 +121,7 @@ def test_defaults_of_command_and_function_agree():
     assert OF_THE_FUNCTION == DEFAULT_HOLD
     parameters = inspect.signature(discover_facets).parameters
     assert parameters["num_mean_images"].default == DEFAULT_MEAN_IMAGES
+    assert parameters["positions"].default == DEFAULT_POSITIONS
 
 
 def test_output_options(run, asked, tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from mfvjax.images import (
     open_images,
 )
 from mfvjax.types import Unit
-from tests.exact_network import exact_network, exact_params, slow_activations, small_images
+from tests.exact_network import counted, exact_network, exact_params, slow_activations, small_images
 
 IMAGES = small_images(11)
 SLOW = slow_activations(IMAGES)
@@ -47,11 +47,14 @@ def test_hidden_dense_unit_has_the_code_of_its_own_layer():
     assert np.array_equal(found.activations, SLOW["hidden"][:, 3])
 
 
+@pytest.mark.parametrize("positions", ["inside", "all"])
 @pytest.mark.parametrize("channel", range(5))
-def test_convolutional_unit_has_the_column_at_its_maximum(channel):
-    found = compute_codes(NETWORK, IMAGES, unit=f"map:{channel}", batch_size=4)
+def test_convolutional_unit_has_the_column_at_its_maximum(channel, positions):
+    options = {} if positions == "inside" else {"positions": positions}
+    found = compute_codes(NETWORK, IMAGES, unit=f"map:{channel}", batch_size=4, **options)
     for row, maps in enumerate(SLOW["map"]):
-        best = max(np.ndindex(4, 6), key=lambda at: maps[at][channel])  # the first of equals
+        # The first of equals.
+        best = max(counted(positions), key=lambda at: maps[at][channel])
         assert tuple(found.positions[row]) == best
         assert found.activations[row] == maps[best][channel]
         assert np.array_equal(found.codes[row], maps[best])
@@ -89,9 +92,13 @@ def test_code_of_another_layers_map_is_its_mean(layer):
 
 
 def test_a_map_unit_with_a_dense_code_is_still_read_at_its_maximum():
-    found = compute_codes(NETWORK, IMAGES, unit="map:3", code_layer="hidden")
-    assert np.array_equal(found.codes, SLOW["hidden"])
-    assert np.array_equal(found.activations, SLOW["map"][..., 3].max(axis=(1, 2)))
+    for positions in ("inside", "all"):
+        found = compute_codes(
+            NETWORK, IMAGES, unit="map:3", code_layer="hidden", positions=positions
+        )
+        assert np.array_equal(found.codes, SLOW["hidden"])
+        values = [[maps[at][3] for at in counted(positions)] for maps in SLOW["map"]]
+        assert np.array_equal(found.activations, np.max(values, axis=1))
 
 
 def equal(one: Codes, other: Codes) -> bool:

@@ -10,6 +10,8 @@ from mfvjax.ascent.scene import Reader
 from mfvjax.facets import cluster, embed, num_facets, stability
 from mfvjax.facets.code_pass import read_batch
 from mfvjax.facets.pca import project
+from mfvjax.facets.places import MapWindow
+from mfvjax.facets.reading import AskedUnits
 from mfvjax.facets.top import _nothing, _update
 from mfvjax.facets.tsne import Steps, descend
 from mfvjax.objective import stack_objectives, unit_objective
@@ -125,9 +127,15 @@ def pixels(network, count=4, dtype=jnp.uint8):
     return shape(count, *network.input_size, 3, dtype=dtype)
 
 
+def asked_units(network):
+    """Two units of the map, read inside it."""
+    window = MapWindow((1, network.layers[MAP].shape[0] - 1), (1, 3))
+    return AskedUnits(shape(2, dtype=jnp.int32), shape(2, dtype=jnp.int32), window)
+
+
 def test_the_pass_that_reads_codes(network):
-    places = (shape(2, dtype=jnp.int32),) * 2
-    asked = {(MAP, MAP): places, (network.logits_layer, MAP): places}
+    units = asked_units(network)
+    asked = {(MAP, MAP): units, (network.logits_layer, MAP): units._replace(window=None)}
     programs = export_all(
         read_batch,
         shaped(network.params),
@@ -147,7 +155,7 @@ def test_the_pass_that_keeps_the_best_images(network, only_active):
         pixels(network),
         shape(4, dtype=jnp.int32),
         shaped({MAP: _nothing(2, 3)}),
-        {MAP: (shape(2, dtype=jnp.int32),) * 2},
+        {MAP: asked_units(network)},
         forward=network.forward,
         preprocessing=network.preprocessing,
         only_active=only_active,

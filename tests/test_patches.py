@@ -85,7 +85,7 @@ def test_boxes_of_positions():
 
 def test_the_patch_is_all_that_the_unit_sees():
     """Whatever lies outside the patch, the activation stays; and it can be computed from it."""
-    (top,) = top_images(NETWORK, IMAGES, units=["map:3"], count=12)
+    (top,) = top_images(NETWORK, IMAGES, units=["map:3"], count=12, positions="all")
     source = open_images(IMAGES)
     patches, valid = load_patches(NETWORK, source, "map:3", top.indices, top.positions)
     assert patches.shape == (12, 4, 3, 3)
@@ -104,7 +104,7 @@ def test_the_patch_is_all_that_the_unit_sees():
 
 def test_filled_pixels_are_like_the_networks_own_padding():
     """The first layer gives the same for a patch with filled pixels as for the image's border."""
-    (top,) = top_images(NETWORK, IMAGES, units=["map:3"], count=12)
+    (top,) = top_images(NETWORK, IMAGES, units=["map:3"], count=12, positions="all")
     patches, valid = load_patches(NETWORK, open_images(IMAGES), "map:3", top.indices, top.positions)
     kernel = np.asarray(NETWORK.params["map"])[..., 3]
     net_input = patches[..., ::-1].astype(np.float64) - NETWORK.preprocessing.mean

@@ -11,7 +11,7 @@ from mfvjax.images import ArraySource, SelectedSource, UnreadableImageError
 from mfvjax.network import Network
 from mfvjax.preprocess import Preprocessing
 from mfvjax.types import LayerInfo, Unit
-from tests.exact_network import exact_network, slow_activations, small_images
+from tests.exact_network import counted, exact_network, slow_activations, small_images
 
 IMAGES = small_images(23)
 SLOW = slow_activations(IMAGES)
@@ -19,7 +19,7 @@ NETWORK = exact_network()[0]
 UNITS = ["map:0", "classes:3", "map:4", "map:2@3,5", "tokens:1", "tokens:6@9,0", "hidden:5"]
 
 
-def table_of(unit: str) -> tuple[np.ndarray, np.ndarray | None]:
+def table_of(unit: str, positions: str = "inside") -> tuple[np.ndarray, np.ndarray | None]:
     """The unit's activation on every image, and where it was."""
     parsed = Unit.parse(unit)
     values = SLOW[parsed.layer][..., parsed.index]
@@ -28,18 +28,23 @@ def table_of(unit: str) -> tuple[np.ndarray, np.ndarray | None]:
     grid = values.reshape(len(values), values.shape[1], -1)
     if parsed.position is not None:
         at = np.tile(parsed.position, (len(values), 1))
+    elif parsed.layer == "map":
+        at = np.array([max(counted(positions), key=lambda at: one[at]) for one in grid])
     else:
         flat = grid.reshape(len(values), -1).argmax(axis=1)
         at = np.stack(np.unravel_index(flat, grid.shape[1:]), axis=1)
     return grid[np.arange(len(values)), at[:, 0], at[:, 1]], at
 
 
+@pytest.mark.parametrize("where", ["inside", "all"])
 @pytest.mark.parametrize(("count", "batch_size"), [(1, 5), (6, 1), (6, 5), (6, 40), (23, 5)])
-def test_equal_to_sorting_everything(count, batch_size):
+def test_equal_to_sorting_everything(count, batch_size, where):
     """Whole numbers and repeated images: ties abound, and must go to the earlier image."""
-    results = top_images(NETWORK, IMAGES, units=UNITS, count=count, batch_size=batch_size)
+    options = {"count": count, "batch_size": batch_size}
+    options |= {} if where == "inside" else {"positions": where}
+    results = top_images(NETWORK, IMAGES, units=UNITS, **options)
     for unit, found in zip(UNITS, results, strict=True):
-        values, positions = table_of(unit)
+        values, positions = table_of(unit, where)
         order = sorted(range(len(values)), key=lambda index: (-values[index], index))[:count]
         assert found.unit == Unit.parse(unit)
         assert found.indices.tolist() == order

@@ -111,7 +111,8 @@ def build_atlas(
         ascent, which needs the cores itself, and up to twelve beside an accelerator's.
       progress: called with (step, done, in all).
       **discovery: ``num_mean_images``, ``num_components``, ``perplexity``, ``start``,
-        ``cluster_space``, ``max_facets``, ``method`` and ``code_layer``, as `discover_facets`.
+        ``cluster_space``, ``max_facets``, ``method``, ``code_layer`` and ``positions``, as
+        `discover_facets`.
 
     Raises:
       AtlasBusyError: another process works on one of these units, in the same folder.

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int
 
+from mfvjax.facets.places import Positions
 from mfvjax.images import ImageSource
 from mfvjax.images.classes import class_labels, images_by_label
 from mfvjax.network import Network
@@ -26,6 +27,7 @@ class Choice:
         are taken.
       count: how many these are, at most: an image on which the unit is 0 does not activate it.
       needed: of these, at least.
+      positions: of its map at which the unit may be strongest; see `discover_facets`.
     """
 
     unit: str
@@ -33,6 +35,7 @@ class Choice:
     indices: Int[np.ndarray, " n"] | None = None
     count: int = 0
     needed: int = 0
+    positions: Positions = "inside"
 
 
 def choose_images(
@@ -45,6 +48,7 @@ def choose_images(
     top_fraction: float,
     top_count: int | None = None,
     class_ids: Sequence[str] | None = None,
+    positions: Positions = "inside",
 ) -> list[Choice]:
     """For a class unit the images of its class, otherwise those that activate the unit most.
 
@@ -61,6 +65,7 @@ def choose_images(
       top_fraction: of the pool; the paper's is 0.02.
       top_count: a number instead.
       class_ids: of the classes; see `mfvjax.images.classes.class_labels`.
+      positions: see `Choice`.
 
     Raises:
       ValueError: `top_fraction` or `top_count` is out of range, or the pool has fewer images than
@@ -85,9 +90,10 @@ def choose_images(
         unit = Unit.parse(text)
         label = labels[unit.index] if network.is_class_layer(unit.layer) else None
         if label is None or len(found[label]) < needed:
-            choices.append(Choice(text, count=count, needed=needed))
+            choices.append(Choice(text, count=count, needed=needed, positions=positions))
         else:
-            choices.append(Choice(text, label, np.array(found[label], np.int64)))
+            images = np.array(found[label], np.int64)
+            choices.append(Choice(text, label, images, positions=positions))
     return choices
 
 

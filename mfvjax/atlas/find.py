@@ -17,6 +17,7 @@ from mfvjax.atlas.pool_pass import PoolPass
 from mfvjax.facets.codes import Codes, request_code
 from mfvjax.facets.discover import assemble_facets
 from mfvjax.facets.grouping import Grouping, GroupOptions, canonical_order, group_codes
+from mfvjax.facets.reading import request_unit
 from mfvjax.facets.result import DamagedFacetsError, Facets
 from mfvjax.facets.top import too_few_activate
 from mfvjax.images import ImageSource, fingerprints
@@ -197,7 +198,8 @@ def _discover(
             one, of = pool.codes(choice.unit)
             count, needed = len(one.names), min(choice.needed, len(source) - len(one.skipped))
             if count < needed:
-                failed[choice.unit] = str(too_few_activate(choice.unit, count, needed))
+                request = request_unit(network, choice.unit, positions=choice.positions)
+                failed[choice.unit] = str(too_few_activate(request, count, needed))
                 yield choice, None, []
             else:
                 found.append((choice, one, of))
@@ -226,7 +228,8 @@ def _group(
 
 
 def _how(choice: Choice) -> dict[str, Any]:
-    return {"label": choice.label, "top_count": choice.count or None}
+    top = choice.count or None
+    return {"label": choice.label, "top_count": top, "positions": choice.positions}
 
 
 def _save(facets: Facets, hashes: list[str], folder: AtlasFolder, unit: str) -> None:

@@ -37,7 +37,7 @@ class AtlasPlan:
       seed: of everything random.
       precision: of the network.
       top: ``fraction`` or ``count`` of the pool that is taken where it is not divided by class.
-      discovery: further options of facet discovery.
+      discovery: further options of facet discovery; always with `positions`.
       facets_per_device: in one batch. Part of the plan, since the shape of a batch decides the last
         bits of every step.
 
@@ -113,7 +113,9 @@ def read_plan(folder: pathlib.Path) -> AtlasPlan:
     plan = text.get("plan")
     if not isinstance(plan, dict) or plan.keys() != fields or not isinstance(plan["units"], list):
         raise AtlasError(f"{path} is damaged: its plan does not have the fields it should")
-    return AtlasPlan(**{**plan, "units": tuple(plan["units"])})
+    # What there was no choice about in atlases of version 0.1.
+    discovery = {"positions": "all", **plan["discovery"]}
+    return AtlasPlan(**{**plan, "units": tuple(plan["units"]), "discovery": discovery})
 
 
 def write_plan(plan: AtlasPlan, folder: pathlib.Path) -> None:

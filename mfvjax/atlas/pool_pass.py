@@ -61,7 +61,9 @@ class PoolPass:
         self._source, self._locks = source, locks
         self._rows = {choice.unit: row for row, choice in enumerate(choices)}
         self._choices = choices
-        self._requests = [request_code(network, choice.unit, code_layer) for choice in choices]
+        self._requests = [
+            request_code(network, choice.unit, code_layer, choice.positions) for choice in choices
+        ]
         self._scanner = Scanner(network, source, self._requests, devices or jax.local_devices()[:1])
         self._groups = self._scanner.groups
         self._wanted = [

@@ -18,6 +18,7 @@ from mfvjax.atlas.choice import Choice, choose_images
 from mfvjax.atlas.plan import PLAN_JSON, AtlasPlan, read_plan
 from mfvjax.facets.embed import EmbedOptions
 from mfvjax.facets.grouping import GroupOptions
+from mfvjax.facets.places import Positions, check_positions
 from mfvjax.images import ImageSource
 from mfvjax.network import Network
 from mfvjax.objective import Objective, OwnFacet, unit_objective
@@ -67,7 +68,7 @@ class Settings:
     @property
     def grouping(self) -> GroupOptions:
         """Options of discovery."""
-        known = {"num_facets", "code_layer", *_GROUPING, *_EMBEDDING}
+        known = {"num_facets", "code_layer", "positions", *_GROUPING, *_EMBEDDING}
         unknown = sorted(self.discovery.keys() - known)
         if unknown:
             raise ValueError(f"no option {unknown[0]!r} of discovery; there are {sorted(known)}")
@@ -77,6 +78,13 @@ class Settings:
             embed=EmbedOptions(**{k: v for k, v in self.discovery.items() if k in _EMBEDDING}),
             **{k: v for k, v in self.discovery.items() if k in _GROUPING},
         )
+
+    @property
+    def positions(self) -> Positions:
+        """Of a map at which its units may be strongest; see `discover_facets`."""
+        chosen: Positions = self.discovery.get("positions", "inside")
+        check_positions(chosen)
+        return chosen
 
     def choose(self, units: Sequence[str]) -> list[Choice]:
         """The images of each unit."""
@@ -89,6 +97,7 @@ class Settings:
             top_fraction=self.top_fraction,
             top_count=self.top_count,
             class_ids=self.class_ids,
+            positions=self.positions,
         )
 
     @property
@@ -135,7 +144,7 @@ class Settings:
             seed=self.seed,
             precision=self.network.compute_dtype,
             top={"fraction": self.top_fraction, "count": self.top_count},
-            discovery=self.discovery,
+            discovery={**self.discovery, "positions": self.positions},
             facets_per_device=facets_per_device,
         )
 

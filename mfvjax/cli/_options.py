@@ -9,8 +9,9 @@ import typer
 
 # As mfvjax.pipeline.run_unit.DEFAULT_HOLD, which is not imported: --help must stay fast.
 DEFAULT_HOLD = 5.0
-# As in mfvjax.facets.discover.discover_facets; the paper's.
+# As in mfvjax.facets.discover.discover_facets.
 DEFAULT_MEAN_IMAGES = 15
+DEFAULT_POSITIONS: Literal["inside"] = "inside"
 
 Network: TypeAlias = Annotated[
     str,
@@ -50,6 +51,14 @@ MeanImages: TypeAlias = Annotated[
 CodeLayer: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--code-layer", help="Layer whose activations are the codes; fc7 for fc8."),
+]
+Positions: TypeAlias = Annotated[
+    Literal["inside", "all"],
+    typer.Option(
+        "--positions",
+        help="Where a hidden unit may be strongest: where all that it sees lies inside the image, "
+        "or also at the border, and some facets are of the border.",
+    ),
 ]
 RecipeOption: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
@@ -106,7 +115,7 @@ def num_facets(text: str) -> int | Literal["auto"]:
 
 
 def discovery(
-    top: str | None, mean_images: int, code_layer: str | None
+    top: str | None, mean_images: int, code_layer: str | None, positions: str
 ) -> dict[str, int | float | str]:
     """The options of `mfvjax.facets.discover.discover_facets` that were asked for.
 
@@ -120,6 +129,8 @@ def discovery(
         chosen["num_mean_images"] = mean_images
     if code_layer is not None:
         chosen["code_layer"] = code_layer
+    if positions != DEFAULT_POSITIONS:
+        chosen["positions"] = positions
     return chosen
 
 

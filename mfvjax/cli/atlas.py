@@ -64,6 +64,7 @@ def command(
     top: o.Top = None,
     mean_images: o.MeanImages = o.DEFAULT_MEAN_IMAGES,
     code_layer: o.CodeLayer = None,
+    positions: o.Positions = o.DEFAULT_POSITIONS,
     recipe: o.RecipeOption = None,
     steps: o.Steps = 1.0,
     hold: o.Hold = o.DEFAULT_HOLD,
@@ -158,7 +159,7 @@ def command(
             share=share,
             writers=writers,
             progress=progress,
-            **o.discovery(top, mean_images, code_layer),  # type: ignore[arg-type]
+            **o.discovery(top, mean_images, code_layer, positions),  # type: ignore[arg-type]
         )
     _print_atlas(atlas, share=str(share), as_json=as_json, quiet=quiet)
 

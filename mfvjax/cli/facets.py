@@ -20,6 +20,7 @@ def command(
     top: o.Top = None,
     mean_images: o.MeanImages = o.DEFAULT_MEAN_IMAGES,
     code_layer: o.CodeLayer = None,
+    positions: o.Positions = o.DEFAULT_POSITIONS,
     seed: o.Seed = 0,
     device: o.Device = None,
     quiet: o.Quiet = False,
@@ -38,7 +39,7 @@ def command(
         unit=unit,
         num_facets=o.num_facets(facets or "10"),
         seed=seed,
-        **o.discovery(top, mean_images, code_layer),  # type: ignore[arg-type]
+        **o.discovery(top, mean_images, code_layer, positions),  # type: ignore[arg-type]
     )
     found.save(out)
     facts: dict[str, Any] = {

@@ -15,6 +15,7 @@ def command(
     top: o.Top = None,
     mean_images: o.MeanImages = o.DEFAULT_MEAN_IMAGES,
     code_layer: o.CodeLayer = None,
+    positions: o.Positions = o.DEFAULT_POSITIONS,
     recipe: o.RecipeOption = None,
     steps: o.Steps = 1.0,
     hold: o.Hold = o.DEFAULT_HOLD,
@@ -46,7 +47,7 @@ def command(
     from mfvjax.store import open_run_folder
 
     opened = open_network(network, precision=precision)
-    discovery = o.discovery(top, mean_images, code_layer)
+    discovery = o.discovery(top, mean_images, code_layer, positions)
     chosen = o.num_facets(facets or ("auto" if images is None else "10"))
     images = images or painted_class(opened, unit)
     folder = out or default_folder(network, unit)

@@ -14,6 +14,7 @@ import pathlib
 import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,9 @@ class CodeCache:
 
     def path(self, request: CodeRequest) -> pathlib.Path:
         """Where the codes of `request` are, or would be."""
-        about = [self.context, str(request.unit.unit), request.code_layer]
+        about: list[Any] = [self.context, str(request.unit.unit), request.code_layer]
+        if request.unit.is_limited:  # else as before all positions did not always count
+            about.append(repr(request.unit.window))
         key = hashlib.sha256(json.dumps(about).encode()).hexdigest()
         return self.folder / f"codes-{key}.npz"
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num
 
 from mfvjax.facets.reading import (
+    AskedUnits,
     FacetNetwork,
     UnitRequest,
     as_arrays,
@@ -28,7 +29,7 @@ from mfvjax.types import ForwardFn, Params
 
 Layers: TypeAlias = tuple[str, str]
 """Layer of the unit, layer of the code."""
-Asked: TypeAlias = dict[Layers, tuple[Array, Array]]
+Asked: TypeAlias = dict[Layers, AskedUnits]
 Read: TypeAlias = dict[Layers, tuple[Array, Array, Array]]
 Fetched: TypeAlias = dict[Layers, tuple[np.ndarray, np.ndarray, np.ndarray]]
 
@@ -156,8 +157,8 @@ def read_batch(
     """
     activations = forward(params, preprocessing.to_net_input(images.astype(jnp.float32)))
     out = {}
-    for (unit_layer, code_layer), (channels, places) in asked.items():
-        values, where = read_units(activations[unit_layer], channels, places)
+    for (unit_layer, code_layer), units in asked.items():
+        values, where = read_units(activations[unit_layer], units)
         code = activations[code_layer]
         if code_layer == unit_layer and code.ndim > 2:
             codes = read_columns(code, where)  # (batch, units, channels)

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from mfvjax.facets.code_cache import CodeCache
 from mfvjax.facets.code_pass import CodeRequest, Reading, run_pass
+from mfvjax.facets.places import Positions
 from mfvjax.facets.reading import FacetNetwork, as_positions, request_unit
 from mfvjax.images import Imagelike, ImageSource, SkippedImage, open_images
 from mfvjax.images.batches import OnError
@@ -60,6 +61,7 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
     unit: Unit | str | None = None,
     units: Sequence[Unit | str] | None = None,
     code_layer: str | None = None,
+    positions: Positions = "inside",
     batch_size: int = 32,
     resize_shorter: ResizeShorter = "fit",
     warp: bool = False,
@@ -78,7 +80,8 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
     * if it is the unit's own and dense: its activations;
     * if it is the unit's own map or sequence: the column across channels at one position. That is
       the unit's position if it was asked for with one (``"conv4:12@6,6"``), otherwise, image by
-      image, the position of its maximum. Note that ``network.resolve`` gives a unit a position.
+      image, the position of its maximum over those that `positions` names. Note that
+      ``network.resolve`` gives a unit a position.
 
     There is one compilation per batch size, layers and number of units; other units of the same
     layers, and other images, use it again.
@@ -89,6 +92,7 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
       unit: one unit; or
       units: several, all read from the same images.
       code_layer: instead of the network's choice.
+      positions: see ``top_images``.
       batch_size: images in one pass of the network; the last batch is padded.
       resize_shorter: see ``ResizeRule``.
       warp: see ``ResizeRule``.
@@ -116,7 +120,7 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
         raise ValueError("units is empty; give at least one unit, such as 'fc8:945'")
     source = open_images(images, domain=network.preprocessing.domain)
     rule = ResizeRule(network.input_size, resize_shorter, warp)
-    requests = [request_code(network, one, code_layer) for one in wanted]
+    requests = [request_code(network, one, code_layer, positions) for one in wanted]
     cache = None
     if cache_dir is not None:
         cache = CodeCache.open(
@@ -144,9 +148,14 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
     return found[0] if unit is not None else tuple(found)
 
 
-def request_code(network: FacetNetwork, unit: Unit | str, code_layer: str | None) -> CodeRequest:
+def request_code(
+    network: FacetNetwork,
+    unit: Unit | str,
+    code_layer: str | None,
+    positions: Positions = "inside",
+) -> CodeRequest:
     """A unit with its code layer; raises ``ValueError`` if there is no such unit or layer."""
-    request = request_unit(network, unit)
+    request = request_unit(network, unit, positions=positions)
     if code_layer is None:
         return CodeRequest(request, network.code_layer(request.unit.layer))
     if code_layer not in network.layers:

@@ -20,7 +20,8 @@ from mfvjax.facets.grouping import (
 )
 from mfvjax.facets.means import group_rows, mean_images
 from mfvjax.facets.patches import load_patches, mean_color
-from mfvjax.facets.reading import FacetNetwork
+from mfvjax.facets.places import Positions
+from mfvjax.facets.reading import FacetNetwork, request_unit
 from mfvjax.facets.result import Facets
 from mfvjax.facets.top import too_few_activate, top_images, top_number
 from mfvjax.images import Imagelike, ImageSource, SelectedSource, SkippedImage, open_images
@@ -38,6 +39,7 @@ def discover_facets(
     num_mean_images: int = 15,
     top_fraction: float | None = None,
     top_count: int | None = None,
+    positions: Positions = "inside",
     num_components: int = 50,
     perplexity: float = 30.0,
     start: Start = "pca",
@@ -74,6 +76,9 @@ def discover_facets(
       top_fraction: use only this share of the images, those that activate the unit most; the
         paper's is 0.02, for hidden units.
       top_count: use only so many, instead.
+      positions: at which a unit of a map without a position may be highest: "inside", where its
+        receptive field lies inside the image, if the map has such positions (see
+        ``counted_window``); "all", as in the paper, and many a facet is one of the border.
       num_components: of the PCA, lowered to ``min(n - 1, d)``.
       perplexity: of t-SNE, lowered to a third of the other images.
       start: of t-SNE: "pca" or "random".
@@ -119,6 +124,7 @@ def discover_facets(
     }
     scanning: dict[str, Any] = {
         **reading,
+        "positions": positions,
         "batch_size": batch_size,
         "on_error": on_error,
         "progress": progress,
@@ -140,6 +146,7 @@ def discover_facets(
         **dataclasses.asdict(options),
         "top_fraction": top_fraction,
         "top_count": top_count,
+        "positions": positions,
         "code_layer": code_layer,
         "resize_shorter": resize_shorter,
         "warp": warp,
@@ -162,7 +169,8 @@ def _pool(
     readable = len(source) - len(found.skipped)
     needed = min(options.least_images, top_number(len(source), **top), readable)
     if len(found.indices) < needed:
-        raise too_few_activate(found.unit, len(found.indices), needed)
+        request = request_unit(network, unit, positions=scanning["positions"])
+        raise too_few_activate(request, len(found.indices), needed)
     return SelectedSource(source, found.indices), found.skipped
 
 

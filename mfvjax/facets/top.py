@@ -12,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Num
 
+from mfvjax.facets.places import Positions
 from mfvjax.facets.reading import (
+    AskedUnits,
     FacetNetwork,
     UnitRequest,
     as_arrays,
@@ -45,7 +47,8 @@ class TopImages:
     Attributes:
       unit: as it was asked for.
       indices: of the images in their source.
-      activations: of the unit; for a map without a fixed position, the maximum over positions.
+      activations: of the unit; for a map without a fixed position, the maximum over the positions
+        that count.
       positions: ``(row, column)`` of that maximum, ``(token, 0)`` for tokens; ``None`` if dense.
       names: of the images.
       skipped: images of the pool that could not be read, the same for all units.
@@ -67,6 +70,7 @@ def top_images(
     count: int | None = None,
     fraction: float | None = None,
     only_active: bool = False,
+    positions: Positions = "inside",
     batch_size: int = 32,
     resize_shorter: ResizeShorter = "fit",
     warp: bool = False,
@@ -83,13 +87,15 @@ def top_images(
     Args:
       network: what is asked.
       images: the pool; as `open_images`, of the network's domain.
-      units: of any layers; one of a map without a position counts by its maximum over positions,
-        one with a position by its activation there.
+      units: of any layers; one of a map without a position counts by its maximum over the
+        positions that `positions` names, one with a position by its activation there.
       count: images per unit; fewer are returned if too many images cannot be read.
       fraction: instead of `count`, a share of the pool in (0, 1], rounded to nearest and at least
         one image. The paper's is 0.02.
       only_active: leave out images on which a unit is exactly 0, as it is where its ReLU is closed;
         fewer than `count` may remain, or none.
+      positions: "inside" for those whose receptive field lies inside the image, where a map has
+        any (see ``counted_window``); "all", as in the paper, for facets of the border too.
       batch_size: images in one pass of the network.
       resize_shorter: see ``ResizeRule``.
       warp: see ``ResizeRule``.
@@ -108,7 +114,7 @@ def top_images(
     References:
       Nguyen et al. 2016 (arXiv 1602.03616), hidden units: the top 2 % of the validation images.
     """
-    requests = [request_unit(network, unit) for unit in units]
+    requests = [request_unit(network, unit, positions=positions) for unit in units]
     if not requests:
         raise ValueError("units is empty; give at least one unit, such as 'conv4:12'")
     source = open_images(images, domain=network.preprocessing.domain)
@@ -138,19 +144,22 @@ def top_images(
     return tuple(results[place] for place in range(len(requests)))
 
 
-def too_few_activate(unit: Unit | str, found: int, needed: int) -> ValueError:
+def too_few_activate(request: UnitRequest, found: int, needed: int) -> ValueError:
     """The error where too few images of a pool activate a unit at all.
 
     Args:
-      unit: that was asked for.
+      request: the unit.
       found: images on which it is not 0.
       needed: of these, at least.
     """
-    what = f"only {found} images activate {unit}, which is 0 on the rest of the pool"
+    unit = request.unit
+    where = " where its receptive field lies inside the image" if request.is_limited else ""
+    what = f"only {found} images activate {unit}{where}, which is 0 on the rest of the pool"
     if found == 0:
-        what = f"no image of the pool activates {unit}"
+        what = f"no image of the pool activates {unit}{where}"
+    other = ', or positions="all"' if request.is_limited else ""
     return ValueError(
-        f"{what}; at least {needed} are needed: take another unit, or a pool for this one"
+        f"{what}; at least {needed} are needed: take another unit, or a pool for this one{other}"
     )
 
 
@@ -227,7 +236,7 @@ def _update(
     images: Num[Array, "batch height width channels"],
     indices: Int[Array, " batch"],
     best: dict[str, Best],
-    asked: dict[str, tuple[Array, Array]],
+    asked: dict[str, AskedUnits],
     *,
     forward: ForwardFn,
     preprocessing: Preprocessing,
@@ -236,8 +245,8 @@ def _update(
     """Merges one batch into the running best; rows of index -1 are padding."""
     activations = forward(params, preprocessing.to_net_input(images.astype(jnp.float32)))
     merged = {}
-    for layer, (channels, places) in asked.items():
-        values, where = read_units(activations[layer], channels, places)
+    for layer, units in asked.items():
+        values, where = read_units(activations[layer], units)
         values = values.astype(jnp.float32)
         # What is not finite comes out on top, where `_result` finds it.
         values = jnp.where(jnp.isfinite(values), values, jnp.inf)
