@@ -6,7 +6,9 @@ Format ``mfvjax-run``, version 1. A folder holds:
   ``network``, ``options``, ``versions``, ``timings``, ``summary``, ``scores`` (name -> one number
   per facet), ``domain`` (what the images are: ``channels``, ``low``, ``high``, ``kind``, see
   `mfvjax.domain.Domain`; RGB in [0, 255] where there is none, in older runs), ``real.names`` (of
-  the images, in the order of the arrays), ``shown.phase_ends``, ``shown.top_class_names``, and
+  the images, in the order of the arrays), ``shown.phase_ends``, ``shown.top_class_names``,
+  ``controls`` (``names``, ``about``, ``facet``, where there are any), ``judgements`` (one of each
+  judge, see `mfvjax.judgement.Judgement`, where there are any; one can be added later), and
   ``files``: for every file below its ``bytes`` and ``sha256``. Numbers that JSON cannot write are
   the strings "NaN", "Infinity" and "-Infinity".
 * ``arrays.npz``: the arrays of `mfvjax.run.Run`, as ``real.map``, ``facets.sizes``,
@@ -21,6 +23,7 @@ Format ``mfvjax-run``, version 1. A folder holds:
 * ``facets/01.png`` the visualization of the first facet, ``facets/01_mean.png`` its mean image,
   ``facets/01_phase1.png`` the canvas at the end of each phase, but for a last one that is the
   visualization: rounded, for people, and the record of 8-bit canvases.
+* ``controls/01.png`` the first control: rounded, and the record of 8-bit ones.
 * ``nearest/01_01.png``: the real images nearest to the first facet's centroid, nearest first. Of
   RGB and grey pictures in [0, 255] these are the record: `load_run` reads them.
 
@@ -32,6 +35,7 @@ Anything else in the folder, a page or figures, is made from the run, can be mad
 listed. Fields are only ever added within a version.
 """
 
+from mfvjax.store.add import add_judgement as add_judgement
 from mfvjax.store.errors import DamagedRunError as DamagedRunError
 from mfvjax.store.errors import NotARunError as NotARunError
 from mfvjax.store.errors import RunExistsError as RunExistsError

@@ -12,6 +12,7 @@ import os
 import pathlib
 import secrets
 import shutil
+from collections.abc import Iterator
 
 try:
     import fcntl
@@ -63,6 +64,21 @@ def claim_existing(folder: pathlib.Path, path: pathlib.Path) -> Claim:
     with contextlib.suppress(BlockingIOError):
         return Claim(path, _lock(folder))
     return Claim(path, None)
+
+
+@contextlib.contextmanager
+def held(folder: pathlib.Path) -> Iterator[None]:
+    """Waits for the lock of `folder` itself and holds it; does nothing where there are no locks."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # of a file system that knows no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def new_name(folder: pathlib.Path, kind: str) -> pathlib.Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,8 @@ import numpy as np
 from mfvjax.domain import RGB, Domain
 from mfvjax.run import Run
 from mfvjax.store.errors import DamagedRunError, NotARunError, UnknownVersionError
+from mfvjax.store.judgements import controls_fields, judgement_fields, judgement_of
+from mfvjax.store.values import json_bytes, number, numbers, plain
 
 RUN_JSON = "run.json"
 FORMAT = "mfvjax-run"
@@ -30,22 +31,21 @@ def header_of(run: Run, files: dict[str, dict[str, Any]]) -> bytes:
       ValueError: something in the run that must be text or numbers is not.
     """
     header = {"format": FORMAT, "version": VERSION}
-    header |= {name: _plain(getattr(run, name), name) for name in _TEXT}
+    header |= {name: plain(getattr(run, name), name) for name in _TEXT}
     header |= {name: _numbers(getattr(run, name)) for name in _NUMBERS}
-    header["scores"] = {
-        name: list(map(_number, values.tolist())) for name, values in run.scores.items()
-    }
+    header["scores"] = {name: numbers(values.tolist()) for name, values in run.scores.items()}
     header["domain"] = dataclasses.asdict(run.domain)
     header["real"] = {"names": list(run.real.names)}
     header["shown"] = {
         "phase_ends": list(run.shown.phase_ends),
         "top_class_names": [list(names) for names in run.shown.top_class_names],
     }
+    if run.controls is not None:
+        header["controls"] = controls_fields(run.controls)
+    if run.judgements:
+        header["judgements"] = [judgement_fields(judgement) for judgement in run.judgements]
     header["files"] = files
-    try:
-        return _text(header, ensure_ascii=False)
-    except UnicodeEncodeError:  # a file name that is not text on this system
-        return _text(header, ensure_ascii=True)
+    return json_bytes(header)
 
 
 def read_header(folder: pathlib.Path) -> dict[str, Any]:
@@ -94,6 +94,7 @@ def fields_of(header: dict[str, Any]) -> dict[str, Any]:
         name: np.array([float(value) for value in values], np.float64)
         for name, values in header["scores"].items()
     }
+    fields["judgements"] = tuple(map(judgement_of, header.get("judgements", [])))
     return fields | {"domain": domain_of(header)}
 
 
@@ -131,31 +132,5 @@ def _check_files(path: pathlib.Path, files: Any) -> None:
             raise DamagedRunError(f"{path} is damaged: size and hash of {name!r} are missing")
 
 
-def _text(header: dict[str, Any], *, ensure_ascii: bool) -> bytes:
-    text = json.dumps(header, indent=1, ensure_ascii=ensure_ascii, allow_nan=False)
-    return text.encode() + b"\n"
-
-
 def _numbers(values: Mapping[str, float]) -> dict[str, float | str]:
-    return {name: _number(value) for name, value in values.items()}
-
-
-def _number(value: float) -> float | str:
-    """A number, or the word for one that JSON cannot write; `float` reads both."""
-    number = float(value)
-    if math.isnan(number):
-        return "NaN"
-    return number if math.isfinite(number) else f"{'-' if number < 0 else ''}Infinity"
-
-
-def _plain(value: Any, where: str) -> Any:
-    """JSON types only, so that what is read is what was written; tuples become lists."""
-    if value is None or isinstance(value, bool | str | int):
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    if isinstance(value, list | tuple):
-        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
-    raise ValueError(f"run.{where} cannot be stored: {value!r} is not of a JSON type")
+    return {name: number(value) for name, value in values.items()}

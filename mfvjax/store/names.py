@@ -8,6 +8,7 @@ from mfvjax.run import FacetImages, FacetRecords, RealImages
 
 ARRAYS = "arrays.npz"
 NEAREST_IMAGES = "facets.nearest_images"  # an array where no picture can be the record
+CONTROL_IMAGES, CONTROL_ACTIVATIONS = "controls.images", "controls.activations"
 _PARTS = {"real": RealImages, "facets": FacetRecords, "shown": FacetImages}
 _ELSEWHERE = {"names", "nearest_images", "phase_images", "phase_ends", "top_class_names"}
 
@@ -35,3 +36,8 @@ def facet_file(facet: int, what: str = "") -> str:
 def nearest_file(facet: int, rank: int) -> str:
     """Picture of one of a facet's nearest real images."""
     return f"nearest/{facet + 1:02d}_{rank + 1:02d}.png"
+
+
+def control_file(number: int) -> str:
+    """Picture of a control, counted from 0 here and from 1 in the name."""
+    return f"controls/{number + 1:02d}.png"

@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 
 from mfvjax.domain import Domain
-from mfvjax.run import FacetImages, FacetRecords, RealImages, Run
+from mfvjax.run import Controls, FacetImages, FacetRecords, RealImages, Run
 from mfvjax.store import claims, header
 from mfvjax.store.arrays import unpack
 from mfvjax.store.errors import DamagedRunError, NotARunError, UnknownVersionError
 from mfvjax.store.files import has_size, read_recorded
+from mfvjax.store.judgements import check_count
 from mfvjax.store.names import (
     ARRAYS,
+    CONTROL_ACTIVATIONS,
+    CONTROL_IMAGES,
     NEAREST_IMAGES,
     array_fields,
+    control_file,
     facet_file,
     nearest_file,
     phase_key,
@@ -103,8 +107,11 @@ def _build(head: dict[str, Any], data: dict[str, bytes]) -> Run:
         parts[part][name] = arrays[f"{part}.{name}"]
     parts["facets"]["nearest_images"] = _nearest(arrays, data, domain)
     _check_channels(parts, domain)
+    fields = header.fields_of(head)
+    for judgement in fields["judgements"]:
+        check_count(judgement, len(arrays["facets.sizes"]))
     return Run(
-        **header.fields_of(head),
+        **fields,
         real=RealImages(names=tuple(head["real"]["names"]), **parts["real"]),
         facets=FacetRecords(**parts["facets"]),
         shown=FacetImages(
@@ -113,6 +120,7 @@ def _build(head: dict[str, Any], data: dict[str, bytes]) -> Run:
             top_class_names=tuple(tuple(names) for names in shown["top_class_names"]),
             **parts["shown"],
         ),
+        controls=_controls(head, arrays, data, domain),
     )
 
 
@@ -132,6 +140,26 @@ def _phase(
     facets = range(len(arrays["facets.sizes"]))
     pictures = [data[facet_file(facet, f"phase{phase}")] for facet in facets]
     return np.stack([read_png(picture, mode=_mode(domain)) for picture in pictures])
+
+
+def _controls(
+    head: dict[str, Any], arrays: dict[str, np.ndarray], data: dict[str, bytes], domain: Domain
+) -> Controls | None:
+    """From the arrays or, where these have no images, the pictures."""
+    if "controls" not in head:
+        return None
+    about = head["controls"]
+    names = tuple(about["names"])
+    images = arrays.get(CONTROL_IMAGES)
+    if images is None:
+        pictures = [data[control_file(number)] for number in range(len(names))]
+        images = np.stack([read_png(picture, mode=_mode(domain)) for picture in pictures])
+    activations = arrays[CONTROL_ACTIVATIONS]
+    if not len(names) == len(about["about"]) == len(images) == len(activations):
+        raise ValueError(f"{len(names)} controls, but {len(images)} images of controls")
+    if images.shape[-1] != domain.channels or not 0 <= about["facet"] < len(arrays["facets.sizes"]):
+        raise ValueError(f"controls of the shape {images.shape} for facet {about['facet']}")
+    return Controls(names, tuple(about["about"]), about["facet"], images, activations)
 
 
 def _nearest(arrays: dict[str, np.ndarray], data: dict[str, bytes], domain: Domain) -> np.ndarray:

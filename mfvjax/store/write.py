@@ -15,8 +15,11 @@ from mfvjax.store.files import record, write_file
 from mfvjax.store.header import RUN_JSON, header_of
 from mfvjax.store.names import (
     ARRAYS,
+    CONTROL_ACTIVATIONS,
+    CONTROL_IMAGES,
     NEAREST_IMAGES,
     array_fields,
+    control_file,
     facet_file,
     nearest_file,
     phase_key,
@@ -72,6 +75,10 @@ def _arrays(run: Run) -> dict[str, np.ndarray]:
         arrays[NEAREST_IMAGES] = run.facets.nearest_images
     if _ends_with_last_phase(run):
         del arrays["shown.images"]
+    if run.controls is not None:
+        arrays[CONTROL_ACTIVATIONS] = run.controls.activations
+        if run.controls.images.dtype != np.uint8 or not run.domain.is_8bit:
+            arrays[CONTROL_IMAGES] = run.controls.images
     return arrays
 
 
@@ -91,6 +98,8 @@ def _pictures(run: Run) -> Iterator[tuple[str, bytes]]:
                     f"nearest_images[{facet}, {rank}] must be black, {run.domain.low:g} all over: "
                     f"nearest[{facet}, {rank}] is -1"
                 )
+    for number, image in enumerate(() if run.controls is None else run.controls.images):
+        yield control_file(number), image_png(image, run.domain)
 
 
 def _ends_with_last_phase(run: Run) -> bool:

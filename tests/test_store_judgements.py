@@ -1,0 +1,166 @@
+"""Judgements and controls in run folders: kept exactly, added whole or not at all."""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from mfvjax.store import (
+    DamagedRunError,
+    NotARunError,
+    RunWriteError,
+    add_judgement,
+    is_finished,
+    load_run,
+    save_run,
+)
+from tests.domain_networks import DOMAINS
+from tests.domain_runs import domain_run
+from tests.judged_runs import judged_run, made_up_controls, made_up_judgement
+from tests.run_example import example_run
+from tests.test_store import assert_same, files_of
+
+
+@pytest.mark.parametrize("with_class", [True, False])
+@pytest.mark.parametrize("judges", [("one",), ("one", "an <i>other</i>")])
+def test_a_judged_run_comes_back_to_the_last_bit(judges, with_class, tmp_path):
+    run = judged_run(judges=judges, with_class=with_class)
+    save_run(run, tmp_path / "run")
+    assert_same(load_run(tmp_path / "run"), run)
+    assert is_finished(tmp_path / "run")
+
+
+@pytest.mark.parametrize("domain", DOMAINS.values(), ids=str)
+@pytest.mark.parametrize("as_pictures", [True, False])
+def test_controls_of_any_domain_come_back(domain, as_pictures, tmp_path):
+    run = domain_run(domain)
+    if as_pictures and not domain.is_8bit:
+        pytest.skip("pictures are the record of 8-bit images only")
+    run = dataclasses.replace(run, controls=made_up_controls(run, as_pictures=as_pictures))
+    save_run(run, tmp_path / "run")
+    assert_same(load_run(tmp_path / "run"), run)
+    assert {f"controls/{i:02d}.png" for i in range(1, 5)} <= set(files_of(tmp_path / "run"))
+
+
+def test_a_run_without_them_has_the_files_of_former_versions(tmp_path):
+    save_run(example_run(), tmp_path / "run")
+    head = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert not {"controls", "judgements"} & head.keys()
+    assert load_run(tmp_path / "run").controls is None
+    assert load_run(tmp_path / "run").judgements == ()
+
+
+def test_a_judgement_is_added_to_a_finished_run(tmp_path):
+    run = example_run()
+    save_run(run, tmp_path / "run")
+    before = {name: path.read_bytes() for name, path in files_of(tmp_path / "run").items()}
+    first, second = made_up_judgement(run, "first"), made_up_judgement(run, "second")
+    again = made_up_judgement(run, "first", with_class=False)
+    for judgement, expected in (
+        (first, [first]),
+        (second, [first, second]),
+        (again, [again, second]),
+    ):
+        add_judgement(tmp_path / "run", judgement)
+        found = load_run(tmp_path / "run")
+        assert_same(found, dataclasses.replace(run, judgements=tuple(expected)))
+    after = {name: path.read_bytes() for name, path in files_of(tmp_path / "run").items()}
+    assert after.keys() == before.keys()
+    assert {name for name in before if before[name] != after[name]} == {"run.json"}
+
+
+def test_a_judgement_needs_a_run(tmp_path):
+    with pytest.raises(NotARunError, match="holds no run"):
+        add_judgement(tmp_path, made_up_judgement(example_run()))
+    with pytest.raises(NotARunError, match="holds no run"):
+        add_judgement(tmp_path / "none", made_up_judgement(example_run()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_judgement_that_cannot_be_written_leaves_the_run(tmp_path, monkeypatch):
+    run = example_run()
+    save_run(run, tmp_path / "run")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(RunWriteError, match="no space left"):
+        add_judgement(tmp_path / "run", made_up_judgement(run))
+    assert_same(load_run(tmp_path / "run"), run)
+    assert not [f for f in files_of(tmp_path / "run") if f.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"judge": {"name": "x"}},
+        {"judge": "nobody"},
+        {"shown": None},
+        {"real_facets": [0, 1]},
+        {"real_facets": "many"},
+        {"start": {}},
+    ],
+    ids=str,
+)
+def test_a_damaged_judgement_is_told(change, tmp_path):
+    run = judged_run()
+    save_run(run, tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    head = json.loads(path.read_text())
+    head["judgements"][0].update(change)
+    path.write_text(json.dumps(head))
+    with pytest.raises(DamagedRunError, match="is damaged"):
+        load_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("names", [["one"], ["a", "b", "c", "d", "e"]])
+def test_damaged_controls_are_told(names, tmp_path):
+    save_run(judged_run(), tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    head = json.loads(path.read_text())
+    head["controls"]["names"] = names
+    path.write_text(json.dumps(head))
+    with pytest.raises(DamagedRunError, match="controls"):
+        load_run(tmp_path / "run")
+
+
+def _add(folder, name):
+    add_judgement(folder, made_up_judgement(load_run(folder), name))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked")
+def test_judges_at_the_same_time_lose_nothing(tmp_path):
+    save_run(example_run(), tmp_path / "run")
+    names = ["a", "bb", "ccc", "dddd", "eeeee", "ffffff"]
+    workers = multiprocessing.get_context("fork")
+    started = [workers.Process(target=_add, args=(tmp_path / "run", name)) for name in names]
+    for worker in started:
+        worker.start()
+    for worker in started:
+        worker.join()
+    assert sorted(j.judge["name"] for j in load_run(tmp_path / "run").judgements) == names
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+def test_a_killed_judge_leaves_a_whole_run(tmp_path):
+    run = example_run()
+    save_run(run, tmp_path / "run")
+    workers = multiprocessing.get_context("fork")
+    for wait in np.linspace(0, 0.05, 12):
+        worker = workers.Process(target=_add, args=(tmp_path / "run", "x"))
+        worker.start()
+        time.sleep(wait)
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.join()
+        found = load_run(tmp_path / "run")
+        assert len(found.judgements) in (0, 1)
+        assert_same(dataclasses.replace(found, judgements=()), run)
+    _add(tmp_path / "run", "x")
+    assert len(load_run(tmp_path / "run").judgements) == 1
