@@ -21,6 +21,7 @@ import numpy as np
 import optax
 
 from mfvjax.contracts import CroppingView, Parametrization, Projection, Size, Update, View
+from mfvjax.facet_objective import FacetObjective, UnitHeld
 from mfvjax.objective.term import Term
 from mfvjax.parametrizations.pixels import Pixels
 from mfvjax.parts import Limits, PerFacet, is_value, map_parts, numbers_of
@@ -151,11 +152,14 @@ class Recipe:
       design_size: side in pixels of the network input that lengths such as margins were written
         for; `for_input` turns them into those of another size. ``None``: they are taken as they
         are.
+      objective: what a facet's picture climbs besides its unit, in a run; `mfvjax.visualize` takes
+        objectives as they are.
     """
 
     name: str
     phases: tuple[Phase, ...]
     design_size: int | None = None
+    objective: FacetObjective = UnitHeld()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "phases", tuple(self.phases))
@@ -179,6 +183,14 @@ class Recipe:
         """
         phases = tuple(phase.change(kind, **changes) for phase in self.phases)
         return dataclasses.replace(self, name=name or self.name, phases=phases)
+
+    def holding(self, hold: float) -> Recipe:
+        """The recipe with another weight of the term that holds each code at its facet.
+
+        Raises:
+          ValueError: `hold` is negative or not finite.
+        """
+        return dataclasses.replace(self, objective=dataclasses.replace(self.objective, hold=hold))
 
     def shortened(self, factor: float) -> Recipe:
         """The recipe with `factor` (0 to 1] times the steps in each phase, at least two each.
@@ -232,9 +244,12 @@ class Recipe:
     def sha256(self) -> str:
         """Of every value and structure of its phases, arrays included; not of its name.
 
-        A transformation of optax that is given as it is counts by the names of its functions.
+        A transformation of optax that is given as it is counts by the names of its functions. The
+        objective counts without its `hold`, which is an option of its own in a run.
         """
         digest = hashlib.sha256(repr(self.design_size).encode())
+        if not isinstance(self.objective, UnitHeld):
+            digest.update(repr(dataclasses.replace(self.objective, hold=0.0)).encode())
         for phase in self.phases:
             rest = (phase.num_steps, phase.target, phase.scales, phase.num_views)
             digest.update(repr(rest).encode())

@@ -11,13 +11,14 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Num
 
 from mfvjax.ascent import Visualization, visualize
 from mfvjax.facets.result import Facets
 from mfvjax.network import Network
 from mfvjax.objective import Objective, OwnFacet
 from mfvjax.pipeline import AscentPlan, plan_ascent
+from mfvjax.pipeline.placebo import Placebo
 from mfvjax.recipe import Recipe
 
 _Part: TypeAlias = tuple[Visualization, float]  # facets of one unit from one batch, seconds
@@ -30,7 +31,7 @@ class Job:
     Attributes:
       unit: as it is called in the atlas.
       facets: of the unit.
-      plan: its start images and objectives, the control last.
+      plan: its start images and objectives, the controls last.
       recipe: as run.
     """
 
@@ -60,8 +61,10 @@ def make_job(
     unit: str,
     facets: Facets,
     *,
-    recipe_for: Callable[[tuple[int, int]], Recipe],
-    hold: float,
+    recipe: Recipe,
+    references: Num[np.ndarray, "k m h w c"] | None,
+    controls: bool,
+    placebo: Placebo | None,
     seed: int,
     slots: int,
 ) -> Job:
@@ -71,21 +74,28 @@ def make_job(
       network: of the unit.
       unit: as it is called in the atlas.
       facets: of the unit.
-      recipe_for: the recipe for what is shown in ``(height, width)`` pixels.
-      hold: see `plan_ascent`.
+      recipe: for the unit.
+      references: as `plan_ascent`; so are `controls` and `placebo`.
       seed: of everything random.
       slots: facets that units of this atlas can have; all objectives get room for so many, so that
         units with fewer share their batches.
     """
-    plan = plan_ascent(network, facets, hold=hold, seed=seed)
-    if hold > 0:
+    plan = plan_ascent(
+        network,
+        facets,
+        objective=recipe.objective,
+        references=references,
+        seed=seed,
+        controls=controls,
+        placebo=placebo,
+    )
+    if recipe.objective.hold > 0:
         nothing = OwnFacet(
             facets.code_layer, np.zeros_like(facets.code_centroids[:1]), 0, 1.0, weight=0.0
         )
         held = [_with_slots(objective, nothing, slots) for objective in plan.objectives]
         plan = dataclasses.replace(plan, objectives=held)
-    height, width = plan.starts.shape[1:3]
-    return Job(unit, facets, plan, recipe_for((height, width)))
+    return Job(unit, facets, plan, recipe)
 
 
 def _with_slots(objective: Objective, nothing: OwnFacet, slots: int) -> Objective:
@@ -126,7 +136,7 @@ def ascend_jobs(
       devices: that share each batch.
       progress: called with the number of facet steps taken since the last call.
 
-    Returns: units, their facets with the control last, and the seconds that they took.
+    Returns: units, their facets with the controls last, and the seconds that they took.
     """
     run = functools.partial(
         _run_batch,

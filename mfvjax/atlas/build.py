@@ -20,7 +20,6 @@ from mfvjax.atlas.make import ProgressFn, make_units
 from mfvjax.atlas.settings import Settings
 from mfvjax.atlas.share import Share
 from mfvjax.network import Network
-from mfvjax.pipeline import DEFAULT_HOLD
 from mfvjax.pipeline.sources import Imageish, open_network, open_source, written_down
 from mfvjax.recipe import Recipe
 from mfvjax.recipes import find_recipe
@@ -69,7 +68,8 @@ def build_atlas(
     num_facets: int | Literal["auto"] = 10,
     recipe: Recipe | str | None = None,
     step_fraction: float = 1.0,
-    hold: float = DEFAULT_HOLD,
+    hold: float | None = None,
+    controls: bool = False,
     seed: int = 0,
     precision: str = "float32",
     top_fraction: float = 0.02,
@@ -100,6 +100,8 @@ def build_atlas(
 
     Other arguments:
       recipe: as `run_unit`; so are `step_fraction`, `hold`, `seed` and `precision`.
+      controls: as `run_unit`, where they are made by default: for a few facets they are as much
+        work again.
       top_fraction: share of the pool that is taken where it is not divided by class.
       top_count: a number of images instead.
       class_ids: identifiers of the classes, such as WordNet's, in the order of the units.
@@ -137,6 +139,7 @@ def build_atlas(
         recipe=find_recipe(recipe) if isinstance(recipe, str) else recipe,
         step_fraction=step_fraction,
         hold=hold,
+        controls=controls,
         seed=seed,
         top_fraction=top_fraction,
         top_count=top_count,

@@ -19,7 +19,9 @@ from mfvjax.atlas.folder import AtlasFolder
 from mfvjax.atlas.index import write_index
 from mfvjax.atlas.settings import Settings
 from mfvjax.atlas.writers import Writers
-from mfvjax.pipeline.assemble import assemble_run, read_pictures
+from mfvjax.facet_objective import UnitAndStatistics
+from mfvjax.pipeline.assemble import assemble_run, nearest_images, read_pictures
+from mfvjax.pipeline.placebo import find_placebo
 from mfvjax.pipeline.provenance import Stopwatch
 from mfvjax.pipeline.scoring import score
 from mfvjax.report.embed import as_uint8
@@ -70,7 +72,10 @@ def make_units(
         failed=failed,
     )
     choices = settings.choose([unit for unit in units if unit in numbers])
-    total = sum((number + 1) * settings.num_steps(unit) for unit, number in numbers.items())
+    total = sum(
+        (number + settings.most_controls) * settings.num_steps(unit)
+        for unit, number in numbers.items()
+    )
     taken = 0
 
     def advance(steps: int) -> None:
@@ -116,14 +121,22 @@ def _num_writers(devices: Sequence[jax.Device]) -> int:
 
 
 def _jobs(settings: Settings, folder: AtlasFolder, choices: Sequence[Choice]) -> Iterator[Job]:
+    network, source = settings.network, settings.source
     for choice in choices:
-        facets = load_facets(settings.source, folder, choice.unit)
+        facets = load_facets(source, folder, choice.unit)
+        recipe = settings.recipe_of(network.resolve(facets.unit))
+        needs_images = isinstance(recipe.objective, UnitAndStatistics)
+        placebo = None
+        if needs_images and settings.controls:
+            placebo = find_placebo(network, facets, source, source, given=None)
         yield make_job(
-            settings.network,
+            network,
             choice.unit,
             facets,
-            recipe_for=settings.recipe_for,
-            hold=settings.hold,
+            recipe=recipe,
+            references=nearest_images(network, source, facets) if needs_images else None,
+            controls=settings.controls,
+            placebo=placebo,
             seed=settings.seed,
             slots=settings.slots,
         )
@@ -158,7 +171,8 @@ def _finish(
             "discovery": discovery,
             "recipe": job.recipe.name,
             "step_fraction": settings.step_fraction,
-            "hold": settings.hold,
+            "hold": job.recipe.objective.hold,
+            "controls": settings.controls,
             "seed": settings.seed,
         },
         timings={"ascent": seconds, **watch.seconds},

@@ -33,7 +33,8 @@ class AtlasPlan:
       recipe: its name, ``None`` where it follows from the size of what is shown, and a hash of
         what it is made of.
       step_fraction: of the recipe's steps.
-      hold: see `mfvjax.pipeline.run_unit`.
+      hold: see `mfvjax.pipeline.run_unit`; ``None`` for each recipe's own.
+      controls: whether units have all controls, or only the one from noise.
       seed: of everything random.
       precision: of the network.
       top: ``fraction`` or ``count`` of the pool that is taken where it is not divided by class.
@@ -51,7 +52,8 @@ class AtlasPlan:
     num_facets: int | Literal["auto"]
     recipe: dict[str, Any]
     step_fraction: float
-    hold: float
+    hold: float | None
+    controls: bool
     seed: int
     precision: str
     top: dict[str, Any]
@@ -111,6 +113,8 @@ def read_plan(folder: pathlib.Path) -> AtlasPlan:
         raise AtlasError(f"{path} is not version {VERSION} of the format {FORMAT!r}")
     fields = {field.name for field in dataclasses.fields(AtlasPlan)}
     plan = text.get("plan")
+    if isinstance(plan, dict):  # in atlases of version 0.1 there was no choice
+        plan = {"controls": False, **plan}
     if not isinstance(plan, dict) or plan.keys() != fields or not isinstance(plan["units"], list):
         raise AtlasError(f"{path} is damaged: its plan does not have the fields it should")
     # What there was no choice about in atlases of version 0.1.

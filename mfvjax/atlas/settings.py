@@ -16,14 +16,23 @@ import numpy as np
 from mfvjax.ascent.engine import facets_that_fit
 from mfvjax.atlas.choice import Choice, choose_images
 from mfvjax.atlas.plan import PLAN_JSON, AtlasPlan, read_plan
+from mfvjax.facet_objective import UnitAndStatistics
 from mfvjax.facets.embed import EmbedOptions
 from mfvjax.facets.grouping import GroupOptions
 from mfvjax.facets.places import Positions, check_positions
 from mfvjax.images import ImageSource
 from mfvjax.network import Network
 from mfvjax.objective import Objective, OwnFacet, unit_objective
+from mfvjax.pipeline.references import reference_objectives
+from mfvjax.pipeline.targets import visible_region
 from mfvjax.recipe import Recipe
-from mfvjax.recipes import MEAN_IMAGE, SMALL_IMAGE, SPECTROGRAM, default_recipe
+from mfvjax.recipes import (
+    FACET_STATISTICS,
+    FACET_STATISTICS_PATCH,
+    SMALL_IMAGE,
+    SPECTROGRAM,
+    default_recipe,
+)
 from mfvjax.types import Unit
 
 MAX_FACETS_PER_DEVICE = 128
@@ -57,7 +66,8 @@ class Settings:
     num_facets: int | Literal["auto"]
     recipe: Recipe | None
     step_fraction: float
-    hold: float
+    hold: float | None
+    controls: bool
     seed: int
     top_fraction: float
     top_count: int | None
@@ -105,19 +115,28 @@ class Settings:
         """The most facets that a unit can have."""
         return self.grouping.max_facets if self.num_facets == "auto" else self.num_facets
 
-    def recipe_for(self, size: tuple[int, int]) -> Recipe:
-        """What runs for a unit that is shown in `size` ``(height, width)`` pixels."""
-        recipe = self.recipe or default_recipe(size, self.network.preprocessing.domain)
+    def recipe_of(self, unit: Unit) -> Recipe:
+        """What runs for a unit, its position filled in."""
+        region = visible_region(self.network, unit)
+        recipe = self.recipe or default_recipe(
+            self._window(unit), self.network.preprocessing.domain, is_patch=region is not None
+        )
+        recipe = recipe if self.hold is None else recipe.holding(self.hold)
         return recipe if self.step_fraction == 1 else recipe.shortened(self.step_fraction)
 
     def num_steps(self, unit: str) -> int:
         """Of one facet of a unit."""
-        return self.recipe_for(self._window(self.network.resolve(unit))).num_steps
+        return self.recipe_of(self.network.resolve(unit)).num_steps
+
+    @property
+    def most_controls(self) -> int:
+        """Pictures beside a unit's facets, at most."""
+        return 4 if self.controls else 1
 
     def plan(self, facets_per_device: int) -> AtlasPlan:
         """All of this as plain values."""
         names = hashlib.sha256("\n".join(self.source.names).encode("utf-8", "surrogateescape"))
-        defaults = [MEAN_IMAGE, SMALL_IMAGE, SPECTROGRAM]
+        defaults = [FACET_STATISTICS, FACET_STATISTICS_PATCH, SMALL_IMAGE, SPECTROGRAM]
         recipes = defaults if self.recipe is None else [self.recipe]
         phases = "\n".join(recipe.sha256 for recipe in recipes)
         ids = None if self.class_ids is None else "\n".join(self.class_ids)
@@ -141,6 +160,7 @@ class Settings:
             },
             step_fraction=self.step_fraction,
             hold=self.hold,
+            controls=self.controls,
             seed=self.seed,
             precision=self.network.compute_dtype,
             top={"fraction": self.top_fraction, "count": self.top_count},
@@ -158,31 +178,39 @@ class Settings:
         """
         if (pathlib.Path(out) / PLAN_JSON).exists():
             return read_plan(pathlib.Path(out)).facets_per_device
-        wanted = self.slots + 1 if devices[0].platform == "cpu" else MAX_FACETS_PER_DEVICE
+        wanted = (
+            self.slots + self.most_controls
+            if devices[0].platform == "cpu"
+            else MAX_FACETS_PER_DEVICE
+        )
         resolved = [self.network.resolve(unit) for unit in self.units]
         unit = max(resolved, key=lambda one: math.prod(self._window(one)))
+        recipe = self.recipe_of(unit)
         return facets_that_fit(
             self.network,
-            self._example(unit),
-            recipe=self.recipe_for(self._window(unit)),
+            self._example(unit, recipe),
+            recipe=recipe,
             wanted=wanted,
-            region=self._region(unit),
+            region=visible_region(self.network, unit),
             devices=devices,
         )
 
-    def _region(self, unit: Unit) -> Any:
-        if unit.position is None:
-            return None
-        seen = self.network.receptive_field(unit).clip(self.network.input_size)
-        return None if seen.size == self.network.input_size else seen
-
     def _window(self, unit: Unit) -> tuple[int, int]:
-        region = self._region(unit)
+        region = visible_region(self.network, unit)
         return self.network.input_size if region is None else region.size
 
-    def _example(self, unit: Unit) -> Objective:
+    def _example(self, unit: Unit, recipe: Recipe) -> Objective:
+        """An objective of the shape that the facets' of the unit have."""
         objective = unit_objective(unit)
-        if self.hold == 0:
+        if isinstance(recipe.objective, UnitAndStatistics):
+            shape = (1, *self._window(unit), self.network.preprocessing.domain.channels)
+            domain = self.network.preprocessing.domain
+            noise = np.random.default_rng(0).uniform(domain.low, domain.high, shape)
+            region = visible_region(self.network, unit)
+            objective += reference_objectives(
+                self.network, unit, region, [noise.astype(np.float32)], recipe.objective
+            )[0]
+        if recipe.objective.hold == 0:
             return objective
         layer = self.code_layer or self.network.code_layer(unit.layer)
         code = np.zeros((1, self.network.layers[layer].num_units), np.float32)

@@ -7,8 +7,6 @@ from typing import Annotated, Literal, Optional, TypeAlias
 
 import typer
 
-# As mfvjax.pipeline.run_unit.DEFAULT_HOLD, which is not imported: --help must stay fast.
-DEFAULT_HOLD = 5.0
 # As in mfvjax.facets.discover.discover_facets.
 DEFAULT_MEAN_IMAGES = 15
 DEFAULT_POSITIONS: Literal["inside"] = "inside"
@@ -64,16 +62,36 @@ RecipeOption: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         "--recipe",
-        help="mean-image, small-image, spectrogram, release-mean-image, release-center-biased or "
-        "paper-center-biased; by default the one that suits the size and kind of the images.",
+        help="facet-statistics (the default), facet-statistics-patch (hidden units), mean-image, "
+        "small-image, spectrogram, release-mean-image, release-center-biased or "
+        "paper-center-biased.",
     ),
 ]
 Steps: TypeAlias = Annotated[
     float, typer.Option("--steps", help="Fraction of the recipe's steps to take, up to 1.")
 ]
 Hold: TypeAlias = Annotated[
-    float,
-    typer.Option("--hold", help="Weight of the term that holds a facet; 0: the paper's objective."),
+    Optional[float],  # noqa: UP045
+    typer.Option(
+        "--hold",
+        help="Weight of the term that holds a code at its facet; by default the recipe's own: 5 "
+        "for mean-image, 0 for facet-statistics and the published ones.",
+    ),
+]
+Controls: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--controls/--no-controls",
+        help="Also pictures that lack the unit, the statistics, or the facet's own images.",
+    ),
+]
+PlaceboOption: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--placebo",
+        help="Images of something else for one of the controls; by default the folder beside, or "
+        "what is left of a pool.",
+    ),
 ]
 Seed: TypeAlias = Annotated[int, typer.Option("--seed", help="Of everything random.")]
 Device: TypeAlias = Annotated[

@@ -67,7 +67,13 @@ def command(
     positions: o.Positions = o.DEFAULT_POSITIONS,
     recipe: o.RecipeOption = None,
     steps: o.Steps = 1.0,
-    hold: o.Hold = o.DEFAULT_HOLD,
+    hold: o.Hold = None,
+    controls: Annotated[
+        bool,
+        typer.Option(
+            "--controls", help="Also the pictures that tell what each part of the objective does."
+        ),
+    ] = False,
     seed: o.Seed = 0,
     device: o.Device = None,
     precision: o.Precision = "float32",
@@ -152,6 +158,7 @@ def command(
             recipe=recipe,
             step_fraction=steps,
             hold=hold,
+            controls=controls,
             seed=seed,
             precision=precision,
             class_ids=None if class_ids is None else read_class_ids(class_ids),

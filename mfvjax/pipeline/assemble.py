@@ -15,9 +15,9 @@ from mfvjax.facets.result import Facets
 from mfvjax.images import ImageSource, ResizeRule, iterate_batches, load_images
 from mfvjax.network import Network
 from mfvjax.pipeline.provenance import images_fingerprint, versions
-from mfvjax.pipeline.scoring import Scores
-from mfvjax.pipeline.targets import AscentPlan
-from mfvjax.run import FacetImages, FacetRecords, RealImages, Run
+from mfvjax.pipeline.scoring import Scores, center_crops, unit_activations
+from mfvjax.pipeline.targets import CONTROL_FACET, AscentPlan
+from mfvjax.run import Controls, FacetImages, FacetRecords, RealImages, Run
 from mfvjax.types import Unit
 
 _THUMBNAIL_PX = 48
@@ -51,7 +51,7 @@ def read_pictures(network: Network, source: ImageSource, facets: Facets) -> Pict
             f"the facets are of images in {facets.domain}, but {network.name!r} takes {domain}"
         )
     return Pictures(
-        _nearest_images(network, source, facets),
+        nearest_images(network, source, facets),
         _real_images(network, source, facets),
         images_fingerprint(source, facets.indices.tolist()),
     )
@@ -68,7 +68,7 @@ def assemble_run(
     options: dict[str, Any],
     timings: dict[str, float],
 ) -> Run:
-    """The run of one unit; `result` holds its facets and, last, the control.
+    """The run of one unit; `result` holds its facets and then the controls.
 
     Args:
       network: of the unit.
@@ -109,6 +109,24 @@ def assemble_run(
         scores=scores.per_facet,
         summary=scores.summary,
         domain=network.preprocessing.domain,
+        controls=_controls(network, plan, result, scores),
+    )
+
+
+def _controls(
+    network: Network, plan: AscentPlan, result: Visualization, scores: Scores
+) -> Controls:
+    """What was made beside the facets, and first the start of the one in whose place it was."""
+    k, facet = plan.num_facets, CONTROL_FACET
+    start = plan.starts[facet][None]
+    made = center_crops(result.images[k:], (start.shape[1], start.shape[2]))
+    at_start = unit_activations(network, plan, start)
+    return Controls(
+        names=("start", *(name for name, _ in plan.controls)),
+        about=(f"The mean image of facet {facet + 1}, untouched.", *(s for _, s in plan.controls)),
+        facet=facet,
+        images=np.concatenate([start, made]).astype(np.float32),
+        activations=np.concatenate([at_start, scores.activations[k:]]).astype(np.float32),
     )
 
 
@@ -128,7 +146,7 @@ def _rule(network: Network, facets: Facets) -> ResizeRule:
     )
 
 
-def _nearest_images(
+def nearest_images(
     network: Network, source: ImageSource, facets: Facets
 ) -> Num[np.ndarray, "k m h w c"]:
     """The real images (a map's unit: their patches) nearest to each centroid."""

@@ -9,24 +9,23 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 from mfvjax.ascent import visualize
+from mfvjax.facet_objective import UnitAndStatistics
 from mfvjax.facets.discover import discover_facets
 from mfvjax.facets.result import Facets
+from mfvjax.images import ImageSource
 from mfvjax.network import Network
 from mfvjax.pipeline.assemble import assemble_run, read_pictures
+from mfvjax.pipeline.placebo import find_placebo
 from mfvjax.pipeline.provenance import Stopwatch
 from mfvjax.pipeline.scoring import score
 from mfvjax.pipeline.sources import Imageish, open_network, open_source, written_down
-from mfvjax.pipeline.targets import plan_ascent
+from mfvjax.pipeline.targets import plan_ascent, visible_region
 from mfvjax.recipe import Recipe
 from mfvjax.recipes import default_recipe, find_recipe
 from mfvjax.run import Run
 from mfvjax.types import Unit
 
 ProgressFn: TypeAlias = Callable[[str, int, int], None]
-
-# On SqueezeNet's golf balls (ten facets, 0.3 of MEAN_IMAGE's steps) 1 held 8 of 10, 5 all ten, and
-# 20 nine at lower activations.
-DEFAULT_HOLD = 5.0
 
 
 def run_unit(
@@ -37,7 +36,9 @@ def run_unit(
     num_facets: int | Literal["auto"] = 10,
     recipe: Recipe | str | None = None,
     step_fraction: float = 1.0,
-    hold: float = DEFAULT_HOLD,
+    hold: float | None = None,
+    controls: bool = True,
+    placebo: Imageish | None = None,
     seed: int = 0,
     precision: str = "float32",
     progress: ProgressFn | None = None,
@@ -46,8 +47,7 @@ def run_unit(
     """Finds the facets of a unit among images and visualizes each of them.
 
     Algorithm 1 of the paper: codes, PCA, t-SNE, k-means, mean images, then activation maximization
-    from each mean image, all facets in one compiled call per phase; then scores, with one more
-    visualization started from noise as a control.
+    from each mean image, all facets in one compiled call per phase; then scores, with controls.
 
     Args:
       network: whose unit it is: a `Network`, or a file or name that `Network.load` takes.
@@ -60,8 +60,12 @@ def run_unit(
       recipe: a `Recipe`, or the name of one of `mfvjax.recipes`; if ``None``, the one that suits
         the size of what is shown, see `mfvjax.recipes.default_recipe`.
       step_fraction: of the recipe's steps that are taken in each phase, in (0, 1].
-      hold: weight of the term that holds each code near its facet; 0 for the paper's objective;
-        see `mfvjax.pipeline.targets.plan_ascent`.
+      hold: weight of the term that holds each code near its facet, instead of the recipe's own; 0
+        for none; see `mfvjax.pipeline.targets.plan_ascent`.
+      controls: whether to make the pictures beside the facets' that tell what each part of the
+        objective does, see `mfvjax.run.Controls`; one from noise is made in any case.
+      placebo: images of something else for one of them, as `images`; by default what is at hand,
+        see `mfvjax.pipeline.placebo.find_placebo`.
       seed: of everything random; the same seed gives the same run.
       precision: "float32", "tensorfloat32" or "bfloat16"; see `Network.with_precision`.
       progress: called with (step, done, in all).
@@ -83,13 +87,16 @@ def run_unit(
             progress=_step(progress, "reading codes"),
             **discovery,
         )
-    run = run_facets(
+    run = _run_facets(
         opened,
+        images,
         source,
         facets,
         recipe=recipe,
         step_fraction=step_fraction,
         hold=hold,
+        controls=controls,
+        placebo=placebo,
         seed=seed,
         progress=progress,
     )
@@ -111,7 +118,9 @@ def run_facets(
     *,
     recipe: Recipe | str | None = None,
     step_fraction: float = 1.0,
-    hold: float = DEFAULT_HOLD,
+    hold: float | None = None,
+    controls: bool = True,
+    placebo: Imageish | None = None,
     seed: int = 0,
     progress: ProgressFn | None = None,
 ) -> Run:
@@ -119,22 +128,60 @@ def run_facets(
 
     Options as `run_unit`.
     """
+    return _run_facets(
+        network,
+        images,
+        open_source(images, network=network),
+        facets,
+        recipe=recipe,
+        step_fraction=step_fraction,
+        hold=hold,
+        controls=controls,
+        placebo=placebo,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def _run_facets(
+    network: Network,
+    images: Imageish,
+    source: ImageSource,
+    facets: Facets,
+    *,
+    recipe: Recipe | str | None,
+    step_fraction: float,
+    hold: float | None,
+    controls: bool,
+    placebo: Imageish | None,
+    seed: int,
+    progress: ProgressFn | None,
+) -> Run:
+    """`run_facets`, with `images` opened as `source`."""
     watch = Stopwatch()
-    source = open_source(images, network=network)
-    plan = plan_ascent(network, facets, hold=hold, seed=seed)
-    if recipe is None:
-        height, width = plan.starts.shape[1:3]
-        recipe = default_recipe((height, width), network.preprocessing.domain)
-    elif isinstance(recipe, str):
-        recipe = find_recipe(recipe)
+    chosen = choose_recipe(network, facets, recipe, hold=hold)
     with watch("reading images"):
         pictures = read_pictures(network, source, facets)
+        needs_placebo = controls and isinstance(chosen.objective, UnitAndStatistics)
+        other = (
+            find_placebo(network, facets, images, source, given=placebo) if needs_placebo else None
+        )
+    with watch("references"):
+        plan = plan_ascent(
+            network,
+            facets,
+            objective=chosen.objective,
+            references=pictures.nearest,
+            seed=seed,
+            controls=controls,
+            placebo=other,
+        )
     with watch("ascent"):
         result = visualize(
             network,
             plan.objectives,
             plan.starts,
-            recipe=recipe if step_fraction == 1 else recipe.shortened(step_fraction),
+            recipe=chosen if step_fraction == 1 else chosen.shortened(step_fraction),
             key=seed,
             region=plan.region,
             groups=plan.groups,
@@ -150,14 +197,40 @@ def run_facets(
         result,
         scores,
         options={
-            "recipe": recipe.name,
-            "recipe_sha256": recipe.sha256,
+            "recipe": chosen.name,
+            "recipe_sha256": chosen.sha256,
             "step_fraction": step_fraction,
-            "hold": hold,
+            "hold": chosen.objective.hold,
+            "controls": controls,
+            "placebo": written_down(placebo),
             "seed": seed,
         },
         timings=dict(watch.seconds),
     )
+
+
+def choose_recipe(
+    network: Network, facets: Facets, recipe: Recipe | str | None, *, hold: float | None
+) -> Recipe:
+    """The recipe that runs: as asked for, or the one that suits what is shown.
+
+    Args:
+      network: of the unit.
+      facets: of the unit.
+      recipe: a recipe, its name, or ``None``.
+      hold: instead of the recipe's own.
+
+    Raises:
+      ValueError: there is no such recipe, or `hold` is no weight.
+    """
+    if recipe is None:
+        region = visible_region(network, network.resolve(facets.unit))
+        size = network.input_size if region is None else region.size
+        domain = network.preprocessing.domain
+        recipe = default_recipe(size, domain, is_patch=region is not None)
+    elif isinstance(recipe, str):
+        recipe = find_recipe(recipe)
+    return recipe if hold is None else recipe.holding(hold)
 
 
 def _step(progress: ProgressFn | None, step: str) -> Callable[[int, int], None] | None:

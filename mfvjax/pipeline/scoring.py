@@ -18,16 +18,24 @@ from mfvjax.domain import Domain
 from mfvjax.facets.result import Facets
 from mfvjax.network import Network
 from mfvjax.objective import Objectives, read_objectives, stack_objectives, unit_objective
-from mfvjax.pipeline.targets import AscentPlan, code_place, full_images
+from mfvjax.pipeline.references import full_images
+from mfvjax.pipeline.targets import AscentPlan, code_place, visible_part
 from mfvjax.types import Images, Params, PixelBox
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """`per_facet`: name -> ``(k,)``; `summary`: name -> number. Names as in `metrics.METRICS`."""
+    """Of the k facets and of all that was made.
+
+    Attributes:
+      per_facet: name -> ``(k,)``; names as in `metrics.METRICS`.
+      summary: name -> number.
+      activations: ``(k + c,)``, of the unit, on the facets' images and on the c controls'.
+    """
 
     per_facet: dict[str, Float[np.ndarray, " k"]]
     summary: dict[str, float]
+    activations: Float[np.ndarray, " all"]
 
 
 def center_crops(
@@ -46,7 +54,7 @@ def score(
     result: Visualization,
     nearest_images: Num[np.ndarray, "k m h w c"],
 ) -> Scores:
-    """Scores the k facets of a result, whose last image is the control started from noise.
+    """Scores the k facets of a result, whose other images are controls, the last from noise.
 
     Codes, gradients and colors are read on the center crop of each final image; real images are
     those nearest to the facet's centroid. Colors are compared only where images are RGB: there are
@@ -59,14 +67,22 @@ def score(
     own = np.arange(k)
     hits, margin = metrics.facet_recall(codes[:k], own, facets.code_centroids)
     energy = _gradient_energy(network, plan, windows[:k])
-    activations = _unit_activations(network, plan, windows[:k])
+    of_all = unit_activations(network, plan, windows)
+    activations = of_all[:k]
     per_facet: dict[str, Any] = {
         "activation": activations,
         "activation_percentile": metrics.activation_percentile(
             activations, facets.activations.astype(np.float64)
         ),
+        "activation_ratio": metrics.activation_ratio(activations, facets.activations),
         "facet_recall": hits,
         "facet_margin": margin,
+        "code_retention": metrics.nearest_code_retention(
+            lambda images: _codes(network, facets, plan, visible_part(network, plan.unit, images)),
+            codes[:k],
+            nearest_images,
+            facets.nearest,
+        ),
         **_colors(network.preprocessing.domain, facets, windows, nearest_images),
         "gradient_area": metrics.gradient_area(energy),
         "gradient_spread": metrics.gradient_spread(energy),
@@ -82,7 +98,8 @@ def score(
         ),
         "stability": float(facets.summary.get("agreement", float("nan"))),
     }
-    return Scores({n: np.asarray(v, np.float64) for n, v in per_facet.items()}, summary)
+    scores = {n: np.asarray(v, np.float64) for n, v in per_facet.items()}
+    return Scores(scores, summary, of_all)
 
 
 def _colors(
@@ -96,7 +113,7 @@ def _colors(
         return {}
     real = [images[rows >= 0] for images, rows in zip(nearest_images, facets.nearest, strict=True)]
     distance = functools.partial(metrics.color_distance, domain=domain)
-    *shown, control = windows
+    shown, control = windows[: len(real)], windows[-1]
     return {
         "color_distance": [distance(*pair) for pair in zip(shown, real, strict=True)],
         "color_distance_control": [distance(control, images) for images in real],
@@ -118,10 +135,10 @@ def _codes(
     return activation[:, row, column] if activation.ndim == 4 else activation[:, row]
 
 
-def _unit_activations(
+def unit_activations(
     network: Network, plan: AscentPlan, windows: Float[np.ndarray, "b h w c"]
 ) -> Float[np.ndarray, " b"]:
-    """The unit's own activation, without the term that holds the facet."""
+    """The unit's own activation, without what keeps a picture at its facet."""
     images = full_images(network, windows, plan.region)
     layer = plan.unit.layer
     readouts = stack_objectives([unit_objective(plan.unit)] * len(images), network.layers)

@@ -29,12 +29,15 @@ class PaintedSource(ArraySource):
     Args:
       class_name: one of `mfvjax.facetworld.CLASSES`, or ``"all"`` for every class.
       size: side in pixels.
+      per_facet: pictures of each facet.
 
     Raises:
       ValueError: there is no such class.
     """
 
-    def __init__(self, class_name: str, *, size: int = 96) -> None:
+    def __init__(
+        self, class_name: str, *, size: int = 96, per_facet: int = _PAINTED_PER_FACET
+    ) -> None:
         from mfvjax import facetworld
 
         if class_name not in (*facetworld.CLASSES, _ALL):
@@ -42,13 +45,11 @@ class PaintedSource(ArraySource):
                 f"facetworld has no class {class_name!r}; it has {', '.join(facetworld.CLASSES)}"
             )
         classes = facetworld.CLASSES if class_name == _ALL else [class_name]
-        world = facetworld.dataset(
-            _PAINTED_PER_FACET, classes=classes, seed=_PAINTED_SEED, size=size
-        )
+        world = facetworld.dataset(per_facet, classes=classes, seed=_PAINTED_SEED, size=size)
         super().__init__(world.images)
         of_images = zip(world.class_index.tolist(), world.facet_index.tolist(), strict=True)
         self.names = [
-            f"{classes[c]}/{world.facet_names[c][facet]}/{row % _PAINTED_PER_FACET:02d}"
+            f"{classes[c]}/{world.facet_names[c][facet]}/{row % per_facet:02d}"
             for row, (c, facet) in enumerate(of_images)
         ]
         self.truth: UInt8[np.ndarray, " n"] = world.facet_index.astype(np.uint8)
@@ -72,6 +73,14 @@ def open_source(images: Imageish, *, network: Network) -> ImageSource:
         painted = PaintedSource(images.removeprefix(_PAINTED), size=min(network.input_size))
         return open_images(painted, domain=domain)
     return open_images(images, domain=domain)
+
+
+def painted_name(images: Imageish) -> str | None:
+    """The class of ``"facetworld:CLASS"``; ``None`` for any other images, and for all classes."""
+    if not isinstance(images, str) or not images.startswith(_PAINTED):
+        return None
+    name = images.removeprefix(_PAINTED)
+    return None if name == _ALL else name
 
 
 def open_network(network: Network | str | os.PathLike[str], *, precision: str) -> Network:

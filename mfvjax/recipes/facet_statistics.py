@@ -2,36 +2,48 @@
 
 The paper keeps a picture at its facet by where it starts. Here the facet is part of what is
 climbed: besides raising its unit, a picture meets, in every random view of it, the statistics that
-the facet's nearest real images have in layers of all depths.
+the facet's nearest real images have in layers of all depths
+(`mfvjax.facet_objective.UnitAndStatistics`).
 
-The recipe says how pictures move. What they climb is each facet's own and comes with the targets:
-for a unit whose largest activation on real images is ``largest``, from the facet's mean image,
-``(1 / largest) * unit_objective(unit) + statistics_objective(activations, layers)``, where
-`mfvjax.objective.statistics_objective` takes the activations of the facet's nearest images in one
-layer per depth, such as SqueezeNet's ``fire3/concat`` to ``fire9/concat``.
+Sources: the facets and their mean images are Nguyen et al. 2016; coefficients, colors and Adam's
+rate are Olah et al. 2017, "Feature Visualization" (Lucid); means and deviations as a description
+of images are Huang & Belongie 2017 (AdaIN); matching a class's activations beside raising its unit
+is Gorgun et al. 2025 (VITAL), with sorted activations, for whole classes, in pixels. Canvas, views,
+layers and steps were chosen by how a network that had no part in them saw the pictures of two
+classes of ImageNet on SqueezeNet, golf ball and church (benchmarks/README.md).
 """
 
 from __future__ import annotations
 
 import optax
 
+from mfvjax.facet_objective import UnitAndStatistics
 from mfvjax.parametrizations import Fourier
 from mfvjax.recipe import Phase, Recipe
 from mfvjax.updates import Optax
 from mfvjax.views import RandomView
 
-# Coefficients and Adam at 0.05 are Lucid's. Canvas, views and number of steps were chosen on three
-# classes of ImageNet seen by SqueezeNet, by how networks that had no part in them saw the pictures.
+
+def _phase(view: RandomView, scale: float) -> Phase:
+    return Phase(
+        num_steps=128,
+        scale=scale,
+        parametrization=Fourier(),
+        view=view,
+        update=Optax(optax.adam, {"learning_rate": 0.05}),
+        projections=(),
+    )
+
+
 FACET_STATISTICS = Recipe(
     "facet-statistics",
-    (
-        Phase(
-            num_steps=128,
-            scale=1.13,
-            parametrization=Fourier(),
-            view=RandomView(smallest=0.6, largest=1.1, degrees=8.0),
-            update=Optax(optax.adam, {"learning_rate": 0.05}),
-            projections=(),
-        ),
-    ),
+    (_phase(RandomView(smallest=0.6, largest=1.1, degrees=8.0), 1.13),),
+    objective=UnitAndStatistics(),
+)
+
+# A unit of a map looks at one place: views that shift far would show it something else there.
+FACET_STATISTICS_PATCH = Recipe(
+    "facet-statistics-patch",
+    (_phase(RandomView(smallest=0.8, largest=1.05, degrees=8.0), 1.0),),
+    objective=UnitAndStatistics(),
 )

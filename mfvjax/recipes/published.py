@@ -7,12 +7,15 @@ differ, both are here. They were written for an input of 227x227.
 
 from __future__ import annotations
 
+from mfvjax.facet_objective import FacetObjective, UnitHeld
 from mfvjax.priors.projections import Clip
 from mfvjax.priors.tv_projection import TV
 from mfvjax.recipe import Phase, Recipe
 from mfvjax.schedule import Ramp
 from mfvjax.updates import MeanAbsoluteStep
 from mfvjax.views import Crop
+
+_ALONE = UnitHeld(hold=0.0)  # nothing but the unit is climbed
 
 
 def _paper(
@@ -46,6 +49,7 @@ PAPER_CENTER_BIASED = Recipe(
         _paper(10, weight=2.0, step=1, crop=Crop(uniform=1)),
     ),
     design_size=227,
+    objective=_ALONE,
 )
 
 
@@ -93,10 +97,11 @@ RELEASE_CENTER_BIASED = Recipe(
         _release(10, 0.3, 0, (0.01, 2.0), half_open(6, 3)),
     ),
     design_size=227,
+    objective=_ALONE,
 )
 
 
-def _mean_image(name: str, first_step: Ramp) -> Recipe:
+def _mean_image(name: str, first_step: Ramp, objective: FacetObjective) -> Recipe:
     return Recipe(
         name,
         (
@@ -106,10 +111,12 @@ def _mean_image(name: str, first_step: Ramp) -> Recipe:
             _release(10, 0.3, 0, (0.4, 2.0), half_open(2)),
         ),
         design_size=227,
+        objective=objective,
     )
 
 
 # Release, act_max.tvd.mean.py, list "octaves"; integer arithmetic keeps phase 1's step size at 1.
-RELEASE_MEAN_IMAGE = _mean_image("release-mean-image", Ramp(1, 2, "half-open-integer"))
-# The same with phase 1's step size rising from 1 to 2, as the script's numbers say.
-MEAN_IMAGE = _mean_image("mean-image", half_open(1, 2))
+RELEASE_MEAN_IMAGE = _mean_image("release-mean-image", Ramp(1, 2, "half-open-integer"), _ALONE)
+# The same with phase 1's step size rising from 1 to 2, as the script's numbers say, and the term
+# that holds each code at its facet, which is this library's.
+MEAN_IMAGE = _mean_image("mean-image", half_open(1, 2), UnitHeld())
