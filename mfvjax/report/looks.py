@@ -77,6 +77,10 @@ def pictured(run: Run) -> Run:
         return run
     facets, shown = run.facets, run.shown
     thumbnails = _enlarged(look_of_levels(run.real.thumbnails, run.domain), _THUMBNAIL)
+    controls = run.controls
+    if controls is not None:
+        images = _floats(controls.images, run.domain)
+        controls = dataclasses.replace(controls, images=images)
     return dataclasses.replace(
         run,
         real=dataclasses.replace(run.real, thumbnails=_square(thumbnails)),
@@ -90,6 +94,7 @@ def pictured(run: Run) -> Run:
             images=_floats(shown.images, run.domain),
             phase_images=tuple(_seen(images, run.domain) for images in shown.phase_images),
         ),
+        controls=controls,
         domain=RGB,
     )
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from mfvjax.domain import RGB
-from mfvjax.report import words
+from mfvjax.domain import RGB, Domain
+from mfvjax.report import judges, words
 from mfvjax.report.colors import facet_color, ink_on
 from mfvjax.report.embed import jpeg_uri, png_uri, thumbnail_sheet, webp_uri
 from mfvjax.report.layout import Ring, fit_map, ring
 from mfvjax.report.looks import legend, pictured
 from mfvjax.report.mosaic import mosaic, thumbnail_side
+from mfvjax.report.sources import recipe_note
 from mfvjax.report.vector import curve_limits, curve_svg, map_svg
 from mfvjax.run import Run
 
@@ -28,7 +29,8 @@ def page_view(run: Run) -> dict[str, Any]:
     domain, run = run.domain, pictured(run)
     points, centroids = fit_map(run.real.map, run.facets.centroids)
     around = ring(centroids)
-    columns = [words.column(name, domain) for name in _table(run)]
+    table = _table(run, domain)
+    columns = list(table)
     summary = [(words.column(name, domain), words.number(v)) for name, v in run.summary.items()]
     return {
         "title": run.title,
@@ -44,8 +46,12 @@ def page_view(run: Run) -> dict[str, Any]:
         "summary": summary,
         "map": _map(run, points, around),
         "facets": [_facet(run, facet, around, centroids[facet]) for facet in range(run.num_facets)],
+        "judges": [judges.judge_view(judgement) for judgement in run.judgements],
+        "controls": judges.control_views(run),
+        "recipe": recipe_note(run.options),
         "columns": columns,
-        "rows": [_row(run, facet, columns) for facet in range(run.num_facets)],
+        "own_columns": [i for i, c in enumerate(columns) if i > 1 and c.name in run.scores],
+        "rows": [_row(table, facet) for facet in range(run.num_facets)],
         "definitions": [c for c in (*columns, *(c for c, _ in summary)) if c.definition],
         "options": json.dumps(run.options, indent=2, ensure_ascii=False),
         "replayable": all(run.options.get(name) for name in ("network", "images")),
@@ -104,6 +110,7 @@ def _facet(run: Run, facet: int, around: Ring, centroid: Float[np.ndarray, " 2"]
         "final_activation": words.number(float(run.shown.final_activations[facet])),
         "classes": _classes(run, facet),
         "mistaken": _mistaken(run, facet),
+        "judged": [judges.facet_views(judgement, facet) for judgement in run.judgements],
     }
 
 
@@ -175,15 +182,19 @@ def _own_class(run: Run) -> int | None:
     return int(run.unit.rpartition(":")[2].partition("@")[0])
 
 
-def _table(run: Run) -> dict[str, np.ndarray]:
-    """Name of a column -> one value per facet; size and homogeneity come first."""
+def _table(run: Run, domain: Domain) -> dict[words.Column, np.ndarray]:
+    """Columns with one value per facet: size and homogeneity, what judges say, own scores."""
     first = {"size": run.facets.sizes, "homogeneity": run.facets.homogeneity}
-    return first | {name: values for name, values in run.scores.items() if name not in first}
+    own = {name: values for name, values in run.scores.items() if name not in first}
+    table = {words.column(name, domain): values for name, values in first.items()}
+    for number, judgement in enumerate(run.judgements):
+        table |= judges.columns(judgement, number)
+    return table | {words.column(name, domain): values for name, values in own.items()}
 
 
-def _row(run: Run, facet: int, columns: list[words.Column]) -> list[dict[str, Any]]:
+def _row(table: dict[words.Column, np.ndarray], facet: int) -> list[dict[str, Any]]:
     """Cells of the table: the text, and the value to sort by (none where it is not finite)."""
-    values = [float(_table(run)[column.name][facet]) for column in columns]
+    values = [float(values[facet]) for values in table.values()]
     return [
         {"text": words.number(value), "value": value if math.isfinite(value) else None}
         for value in values

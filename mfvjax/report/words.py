@@ -62,6 +62,16 @@ def number(value: float) -> str:
     return f"{value:#.3g}".removesuffix(".")
 
 
+def share(value: float) -> str:
+    """``"80 %"``, ``"0.1 %"``, ``"< 0.1 %"``; a dash where it is not finite."""
+    percent = 100 * value
+    if not math.isfinite(percent):
+        return "\N{EN DASH}"
+    if 0 < percent < 0.05:
+        return "< 0.1 %"
+    return f"{percent:.0f} %" if percent == 0 or percent >= 1 else f"{percent:.1f} %"
+
+
 def count(value: int, noun: str) -> str:
     """``"1 image"``, ``"1,000 images"``."""
     return f"{value:,} {noun}{'' if value == 1 else 's'}"

@@ -163,12 +163,12 @@
   }
 
   // The table: sorted by a column, what is not defined last; the best value of each in bold.
-  const body = $("tbody");
+  const body = $("#all tbody");
   const value = (row, column) => {
     const text = row.cells[column].dataset.value;
     return text === undefined ? NaN : Number(text);
   };
-  $$("thead th").forEach((head, column) => {
+  $$("#all thead th").forEach((head, column) => {
     const rows = [...body.rows];
     const better = { higher: 1, lower: -1 }[head.dataset.better];
     const known = rows.map((row) => value(row, column)).filter((v) => !Number.isNaN(v));
@@ -182,7 +182,7 @@
       const first = column === 0 || better === -1 ? "ascending" : "descending";
       const now = head.getAttribute("aria-sort");
       const order = now === null ? first : now === "ascending" ? "descending" : "ascending";
-      for (const other of $$("thead th")) other.removeAttribute("aria-sort");
+      for (const other of $$("#all thead th")) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", order);
       const sign = order === "ascending" ? 1 : -1;
       const sorted = [...body.rows].sort((a, b) => {
