@@ -27,6 +27,7 @@ def make_plan(units=("fc8:0", "fc8:1"), **changes):
         recipe={"name": "mean-image", "sha256": "1"},
         step_fraction=1.0,
         hold=1.0,
+        controls=False,
         seed=0,
         precision="float32",
         top={"fraction": 0.02, "count": None},
