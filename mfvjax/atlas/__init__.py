@@ -8,6 +8,8 @@ from mfvjax.atlas.find import ChangedImageError as ChangedImageError
 from mfvjax.atlas.folder import AtlasFolder as AtlasFolder
 from mfvjax.atlas.hosts import join_processes as join_processes
 from mfvjax.atlas.index import write_index as write_index
+from mfvjax.atlas.judge import JudgedAtlas as JudgedAtlas
+from mfvjax.atlas.judge import judge_atlas as judge_atlas
 from mfvjax.atlas.locks import AtlasBusyError as AtlasBusyError
 from mfvjax.atlas.merge import Merged as Merged
 from mfvjax.atlas.merge import merge_atlas as merge_atlas

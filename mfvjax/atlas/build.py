@@ -16,9 +16,11 @@ from mfvjax.ascent.program import local_devices
 from mfvjax.atlas.choice import Choice
 from mfvjax.atlas.folder import INDEX, AtlasFolder, refuse_foreign
 from mfvjax.atlas.index import write_index
+from mfvjax.atlas.judge import judge_units
 from mfvjax.atlas.make import ProgressFn, make_units
 from mfvjax.atlas.settings import Settings
 from mfvjax.atlas.share import Share
+from mfvjax.judging import check_judge, open_judge
 from mfvjax.network import Network
 from mfvjax.pipeline.sources import Imageish, open_network, open_source, written_down
 from mfvjax.recipe import Recipe
@@ -79,6 +81,7 @@ def build_atlas(
     share: Share | None = None,
     devices: Sequence[jax.Device] | None = None,
     writers: int | None = None,
+    judge: Network | str | os.PathLike[str] | None = None,
     progress: ProgressFn | None = None,
     **discovery: Any,
 ) -> Atlas:
@@ -111,6 +114,8 @@ def build_atlas(
       devices: by default all of this process.
       writers: processes that write finished units and their pages; by default none beside a CPU's
         ascent, which needs the cores itself, and up to twelve beside an accelerator's.
+      judge: another network, which judges each unit, those too that were finished before without
+        it; see `mfvjax.judge_run`. It is not part of what an atlas is: any call may have another.
       progress: called with (step, done, in all).
       **discovery: ``num_mean_images``, ``num_components``, ``perplexity``, ``start``,
         ``cluster_space``, ``max_facets``, ``method``, ``code_layer`` and ``positions``, as
@@ -147,6 +152,10 @@ def build_atlas(
         code_layer=discovery.get("code_layer"),
         discovery=discovery,
     )
+    judge = None if judge is None else open_judge(judge)
+    if judge is not None:
+        domain = opened.preprocessing.domain
+        check_judge(judge, domain, own_fingerprint=opened.fingerprint)
     used = local_devices(devices)
     settings.plan(1)  # refuses what can be refused before anything is compiled
     size = facets_per_device or settings.choose_facets_per_device(out, used)
@@ -171,9 +180,12 @@ def build_atlas(
                         devices=used,
                         failed=failed,
                         writers=writers,
+                        judge=judge,
                         progress=progress,
                     )
                 )
+            if judge is not None:
+                judge_units(folder, [u for u in mine if u not in failed], judge, progress=progress)
         finally:  # also when it was interrupted: what is finished can be looked at
             with contextlib.suppress(OSError):
                 write_index(folder)

@@ -15,15 +15,47 @@ from urllib.parse import quote
 
 from mfvjax.atlas.cover import CELL_PX, PER_ROW
 from mfvjax.atlas.folder import INDEX, UNITS, AtlasFolder
+from mfvjax.domain import Domain
 from mfvjax.report import words
 from mfvjax.report.files import write_whole
 from mfvjax.report.page import environment, policy_hash
 from mfvjax.store import DamagedRunError, NotARunError, UnknownVersionError, read_header
 from mfvjax.store.header import domain_of
+from mfvjax.store.judgements import judgement_of
 from mfvjax.types import Unit
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
-_OF_FACETS = ("activation", "activation_percentile", "color_distance", "homogeneity")
+_OF_FACETS = (
+    "activation",
+    "activation_ratio",
+    "activation_percentile",
+    "color_distance",
+    "homogeneity",
+)
+_JUDGED = "judged:"
+_OF_JUDGES = {
+    "top_1": (
+        "Class first, by {}",
+        "higher",
+        "Share of the facets whose picture {} sees first as the unit's class.",
+    ),
+    "median_rank": (
+        "Rank of the class, by {}",
+        "lower",
+        "Median over the facets of the place of the unit's class among those of {}.",
+    ),
+    "recall": (
+        "Facets recalled by {}",
+        "higher",
+        "Share of the facets whose picture is, by the code of {}, nearest to its own real images.",
+    ),
+    "percentile": (
+        "Similarity percentile by {}",
+        "higher",
+        "Median percentage of a facet's real images that are, by the code of {}, less similar to "
+        "it than its picture.",
+    ),
+}
 _OF_UNITS = ("recall", "diversity", "image_diversity", "stability")
 
 
@@ -62,7 +94,20 @@ def _entry(unit: str, name: str, head: dict[str, Any]) -> dict[str, Any]:
         "num_facets": num_facets,
         "num_images": len(head["real"]["names"]),
         "domain": domain_of(head),
-        "scores": {**{key: scores.get(key) for key in _OF_FACETS}, **summary},
+        "scores": {**{key: scores.get(key) for key in _OF_FACETS}, **summary, **_judged(head)},
+    }
+
+
+def _judged(head: dict[str, Any]) -> dict[str, float]:
+    """What judges say of a unit, by name of the judge and of the number."""
+    try:
+        judgements = [judgement_of(fields) for fields in head.get("judgements", [])]
+    except (KeyError, TypeError, ValueError, AttributeError):  # damaged; the rest can be shown
+        return {}
+    return {
+        f"{_JUDGED}{key}:{judgement.judge['name']}": judgement.shown.summary[key]
+        for judgement in judgements
+        for key in _OF_JUDGES
     }
 
 
@@ -104,12 +149,25 @@ def _columns(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {"title": "Facets", "first": "descending", "key": "num_facets"},
         {"title": "Real images", "first": "descending", "key": "num_images"},
     ]
-    for name in (*_OF_UNITS, *_OF_FACETS):
+    names = {name for entry in entries for name in entry["scores"] if name.startswith(_JUDGED)}
+    order = list(_OF_JUDGES)
+    judged = sorted(
+        names, key=lambda name: (name.split(":", 2)[2], order.index(name.split(":")[1]))
+    )
+    for name in (*judged, *_OF_UNITS, *_OF_FACETS):
         if any(_known(entry["scores"].get(name)) for entry in entries):
-            about = words.column(name, entries[0]["domain"])
+            about = _about(name, entries[0]["domain"])
             first = "ascending" if about.better == "lower" else "descending"
             columns.append({"title": about.title, "first": first, "score": name, "about": about})
     return columns
+
+
+def _about(name: str, domain: Domain) -> words.Column:
+    if not name.startswith(_JUDGED):
+        return words.column(name, domain)
+    _, key, judge = name.split(":", 2)
+    title, better, definition = _OF_JUDGES[key]
+    return words.Column(name, title.format(judge), "", better, definition.format(judge))
 
 
 def _card(entry: dict[str, Any]) -> dict[str, Any]:
@@ -155,7 +213,9 @@ def _summary(
     """Means over the units of the scores that tell most."""
     shown = []
     for column in columns:
-        if column.get("score") in ("recall", "activation_percentile", "diversity"):
+        name = column.get("score", "")
+        of_judge = name.startswith(_JUDGED) and name.split(":")[1] in ("top_1", "recall")
+        if of_judge or name in ("recall", "activation_percentile", "diversity"):
             mean = _mean([entry["scores"].get(column["score"]) for entry in entries.values()])
             about = column["about"]
             shown.append(

@@ -20,6 +20,8 @@ from mfvjax.atlas.index import write_index
 from mfvjax.atlas.settings import Settings
 from mfvjax.atlas.writers import Writers
 from mfvjax.facet_objective import UnitAndStatistics
+from mfvjax.judging import judged
+from mfvjax.network import Network
 from mfvjax.pipeline.assemble import assemble_run, nearest_images, read_pictures
 from mfvjax.pipeline.placebo import find_placebo
 from mfvjax.pipeline.provenance import Stopwatch
@@ -42,6 +44,7 @@ def make_units(
     devices: Sequence[jax.Device],
     failed: dict[str, str],
     writers: int | None = None,
+    judge: Network | None = None,
     progress: ProgressFn | None = None,
 ) -> Iterator[Choice]:
     """Finds the facets of all units, then visualizes them; gives each unit once it is stored.
@@ -55,6 +58,7 @@ def make_units(
       failed: gets the units that have no facets, and why.
       writers: processes that write finished units; 0 for this one, by default as many as the
         devices keep busy.
+      judge: judges each unit before it is stored.
       progress: called with (step, done, in all).
     """
     report = progress or (lambda step, done, total: None)
@@ -99,7 +103,7 @@ def make_units(
         def written() -> Iterator[str]:
             for job, result, seconds in ascended:
                 finish = functools.partial(
-                    _finish, settings, by_unit[job.unit], job, result, seconds
+                    _finish, settings, by_unit[job.unit], job, result, seconds, judge
                 )
                 yield from writing.publish(job.unit, finish)
             yield from writing.rest()
@@ -143,9 +147,14 @@ def _jobs(settings: Settings, folder: AtlasFolder, choices: Sequence[Choice]) ->
 
 
 def _finish(
-    settings: Settings, choice: Choice, job: Job, result: Visualization, seconds: float
+    settings: Settings,
+    choice: Choice,
+    job: Job,
+    result: Visualization,
+    seconds: float,
+    judge: Network | None,
 ) -> Run:
-    """The run of one unit, with the options that `mfvjax replay` needs."""
+    """The run of one unit, judged, with the options that `mfvjax replay` needs."""
     watch = Stopwatch()
     with watch("reading images"):
         pictures = read_pictures(settings.network, settings.source, job.facets)
@@ -177,8 +186,19 @@ def _finish(
         },
         timings={"ascent": seconds, **watch.seconds},
     )
-    if not run.domain.is_8bit:
-        return run
-    # At full precision these would be more than half of what an atlas takes on disk.
+    if judge is not None:
+        run = judged(run, judge)
+    return _smaller(run) if run.domain.is_8bit else run
+
+
+def _smaller(run: Run) -> Run:
+    """The run with pictures of phases and controls in 8 bits.
+
+    At full precision these would be more than half of what an atlas takes on disk.
+    """
     phases = tuple(as_uint8(images) for images in run.shown.phase_images)
-    return dataclasses.replace(run, shown=dataclasses.replace(run.shown, phase_images=phases))
+    controls = run.controls
+    if controls is not None:
+        controls = dataclasses.replace(controls, images=as_uint8(controls.images))
+    shown = dataclasses.replace(run.shown, phase_images=phases)
+    return dataclasses.replace(run, shown=shown, controls=controls)

@@ -115,6 +115,22 @@ Overwrite: TypeAlias = Annotated[
 Figures: TypeAlias = Annotated[
     bool, typer.Option("--figures", help="Also figures for papers, as PNG and PDF.")
 ]
+Judge: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--judge",
+        help="Another network that says what it sees in the pictures: a .safetensors file, or a "
+        "name as for --network.",
+    ),
+]
+JudgeClass: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--judge-class",
+        help="The judge's class for the unit, where names do not tell: an index, a name, or a "
+        "WordNet identifier.",
+    ),
+]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 

@@ -75,6 +75,7 @@ def command(
         ),
     ] = False,
     seed: o.Seed = 0,
+    judge: o.Judge = None,
     device: o.Device = None,
     precision: o.Precision = "float32",
     out: Annotated[
@@ -165,6 +166,7 @@ def command(
             facets_per_device=facets_per_device,
             share=share,
             writers=writers,
+            judge=judge,
             progress=progress,
             **o.discovery(top, mean_images, code_layer, positions),  # type: ignore[arg-type]
         )

@@ -22,6 +22,8 @@ def command(
     controls: o.Controls = True,
     placebo: o.PlaceboOption = None,
     seed: o.Seed = 0,
+    judge: o.Judge = None,
+    judge_class: o.JudgeClass = None,
     device: o.Device = None,
     precision: o.Precision = "float32",
     out: o.Out = None,
@@ -42,6 +44,7 @@ def command(
         mfvjax run -n caffenet -i imagenet/val -u conv5:12 --top 2%
     """
     o.choose_device(device)
+    from mfvjax.cli._judging import judging
     from mfvjax.cli._output import default_folder, print_run, publish
     from mfvjax.cli._progress import progress_bars
     from mfvjax.pipeline import run_unit
@@ -49,6 +52,7 @@ def command(
     from mfvjax.store import open_run_folder
 
     opened = open_network(network, precision=precision)
+    judged = judging(judge, judge_class, opened)
     discovery = o.discovery(top, mean_images, code_layer, positions)
     chosen = o.num_facets(facets or ("auto" if images is None else "10"))
     images = images or painted_class(opened, unit)
@@ -70,5 +74,6 @@ def command(
                 progress=progress,
                 **discovery,
             )
+        run = judged(run)
         publish(run, temporary, figures=figures)
     print_run(run, folder, as_json=as_json, quiet=quiet)

@@ -20,6 +20,8 @@ def command(
     controls: o.Controls = True,
     placebo: o.PlaceboOption = None,
     seed: o.Seed = 0,
+    judge: o.Judge = None,
+    judge_class: o.JudgeClass = None,
     device: o.Device = None,
     precision: o.Precision = "float32",
     out: o.Out = None,
@@ -33,6 +35,7 @@ def command(
     The network and the images are those that the facets were found with.
     """
     o.choose_device(device)
+    from mfvjax.cli._judging import judging
     from mfvjax.cli._output import default_folder, print_run, publish
     from mfvjax.cli._progress import progress_bars
     from mfvjax.facets.result import Facets
@@ -42,6 +45,7 @@ def command(
 
     found = Facets.load(facets)
     opened = open_network(network, precision=precision)
+    judged = judging(judge, judge_class, opened)
     folder = out or default_folder(network, str(found.unit))
     with open_run_folder(folder, overwrite=overwrite) as temporary:
         with progress_bars(quiet=quiet or as_json) as progress:
@@ -57,5 +61,6 @@ def command(
                 seed=seed,
                 progress=progress,
             )
+        run = judged(run)
         publish(run, temporary, figures=figures)
     print_run(run, folder, as_json=as_json, quiet=quiet)

@@ -11,3 +11,5 @@ from mfvjax.judging.judge import judge_run as judge_run
 from mfvjax.judging.judge import judged as judged
 from mfvjax.judging.judge import open_judge as open_judge
 from mfvjax.judging.judge import with_judgement as with_judgement
+from mfvjax.judging.stored import is_judged as is_judged
+from mfvjax.judging.stored import judge_folder as judge_folder

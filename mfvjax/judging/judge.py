@@ -124,7 +124,7 @@ def open_judge(judge: Network | str | os.PathLike[str]) -> Network:
 
 def check_judge(
     judge: Network,
-    domain: Domain,
+    domain: Domain | None,
     *,
     own_fingerprint: str | None = None,
     judge_class: int | str | None = None,
@@ -133,7 +133,7 @@ def check_judge(
 
     Args:
       judge: the network.
-      domain: of the images to be judged.
+      domain: of the images to be judged; ``None`` where that is not known yet.
       own_fingerprint: of the network that they were made for.
       judge_class: that was asked for.
 
@@ -145,7 +145,8 @@ def check_judge(
             f"{judge.name!r} is the network that the pictures were made for; a judge must be "
             "another one"
         )
-    check_domain(domain, judge.preprocessing.domain, judge.name)
+    if domain is not None:
+        check_domain(domain, judge.preprocessing.domain, judge.name)
     if judge_class is not None:
         find_class(judge, judge_class)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Float32, Int, Num
 
 from mfvjax.metrics.activation import activation_percentile
 
@@ -130,7 +130,7 @@ def code_retention(
 
 
 def nearest_code_retention(
-    read: Callable[[Num[np.ndarray, "m h w c"]], Float[np.ndarray, "m d"]],
+    read: Callable[[Float32[np.ndarray, "m h w c"]], Float[np.ndarray, "m d"]],
     codes: Float[np.ndarray, "k d"],
     nearest_images: Num[np.ndarray, "k m h w c"],
     nearest: Int[np.ndarray, "k m"],
@@ -148,7 +148,7 @@ def nearest_code_retention(
 
     Raises: as `code_retention`.
     """
-    real = np.stack([read(images) for images in nearest_images])
+    real = np.stack([read(images.astype(np.float32)) for images in nearest_images])
     there = nearest >= 0
     own = np.arange(len(codes))
     return code_retention(codes, own, real[there], np.nonzero(there)[0], distance=distance)
