@@ -8,8 +8,9 @@ import safetensors.numpy
 from flax import nnx
 
 from mfvjax import facetworld
+from mfvjax.facetworld.designs import COMPACT
 from mfvjax.facetworld.evaluate import score_classes
-from mfvjax.facetworld.weights import WEIGHTS, load_compact, save_weights
+from mfvjax.facetworld.weights import load_weights, save_weights
 from mfvjax.models.compact import Compact, compact_graph
 from mfvjax.network import Network
 from mfvjax.preprocess import Preprocessing
@@ -20,7 +21,7 @@ LAYERS += ["pool5", "fc6", "fc7", "fc8", "prob"]
 
 @pytest.fixture(scope="module")
 def bundled():
-    return load_compact()
+    return load_weights(COMPACT)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_layers_are_those_of_caffenet():
 def test_it_is_small():
     params = nnx.split(nnx.eval_shape(Compact))[1]
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) <= 1_500_000
-    assert WEIGHTS.stat().st_size <= 3_000_000
+    assert COMPACT.weights.stat().st_size <= 3_000_000
 
 
 def test_dropping_zeroes_a_quarter_and_keeps_the_mean():
@@ -63,7 +64,7 @@ def test_dropping_zeroes_a_quarter_and_keeps_the_mean():
 def test_the_bundled_weights_know_fresh_pictures(bundled, fresh):
     module, preprocessing, class_names = bundled
     assert class_names == facetworld.CLASSES
-    scores = score_classes(module, preprocessing, fresh)
+    scores = score_classes(COMPACT, module, preprocessing, fresh)
     assert np.mean([score.accuracy for score in scores]) >= 0.95
     # Facets are never told, and yet the codes of a class fall apart into them.
     agreements = {s.class_name: s.agreement for s in scores}
@@ -73,7 +74,7 @@ def test_the_bundled_weights_know_fresh_pictures(bundled, fresh):
 
 def test_the_bundled_network_is_a_network(bundled, fresh):
     module, preprocessing, class_names = bundled
-    network = Network.load(WEIGHTS)
+    network = Network.load(COMPACT.weights)
     assert network.class_names == class_names
     assert network.logits_layer == "fc8"
     assert network.code_layer("fc8") == "fc7"
@@ -89,13 +90,17 @@ def params():
     return nnx.to_pure_dict(nnx.state(Compact(num_classes=3, rngs=nnx.Rngs(2))))
 
 
-ABOUT = {"class_names": ["a", "b", "c"], "preprocessing": Preprocessing((96, 96), "RGB")}
+ABOUT = {
+    "design": COMPACT,
+    "class_names": ["a", "b", "c"],
+    "preprocessing": Preprocessing((96, 96), "RGB"),
+}
 
 
 def test_weights_survive_in_half_precision(tmp_path, params):
     file = tmp_path / "net.safetensors"
     save_weights(file, params, **ABOUT)
-    module, preprocessing, class_names = load_compact(file)
+    module, preprocessing, class_names = load_weights(COMPACT, file)
     assert (preprocessing, class_names) == (ABOUT["preprocessing"], ("a", "b", "c"))
     kernel = module.conv3.kernel[...]
     assert kernel.dtype == jnp.float32
@@ -117,20 +122,20 @@ def test_writing_says_what_is_wrong(tmp_path, params):
 def test_reading_says_what_is_wrong(tmp_path, params):
     file = tmp_path / "net.safetensors"
     with pytest.raises(FileNotFoundError, match=r"no weights file .*net\.safetensors"):
-        load_compact(file)
+        load_weights(COMPACT, file)
     file.write_bytes(b"not a weights file, but long enough to be one")
-    with pytest.raises(ValueError, match=r"net\.safetensors is no compact network"):
-        load_compact(file)
+    with pytest.raises(ValueError, match=r"net\.safetensors is no network compact"):
+        load_weights(COMPACT, file)
     save_weights(file, params, **ABOUT)
     with safetensors.safe_open(file, framework="numpy") as handle:
         about = handle.metadata()
     tensors = safetensors.numpy.load_file(file)
     for change, metadata, message in (
-        ({}, {"architecture": "alexnet"}, "its architecture is 'alexnet', not 'compact'"),
+        ({}, {"name": "alexnet"}, "is no network compact: it holds the network 'alexnet'"),
         ({"fc9/bias": np.zeros(3, np.float16)}, {}, "parameter 'fc9/bias' is unknown"),
         ({"fc8/bias": np.zeros(4, np.float16)}, {}, r"'fc8/bias' has shape \(4,\), must have"),
         ({"fc8/bias": np.full(3, np.nan, np.float16)}, {}, "'fc8/bias' has values that are not"),
     ):
         safetensors.numpy.save_file(tensors | change, file, about | metadata)
         with pytest.raises(ValueError, match=message):
-            load_compact(file)
+            load_weights(COMPACT, file)

@@ -10,8 +10,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float, Int, PyTree
 
+from mfvjax.facetworld.designs import Design, Net
 from mfvjax.facetworld.world import FacetWorld
-from mfvjax.models.compact import Compact
 from mfvjax.preprocess import Preprocessing
 
 _BATCH_SIZE = 100
@@ -26,7 +26,7 @@ class ClassScore:
       num_facets: that it truly has.
       accuracy: share of its pictures given to it.
       agreement: adjusted Rand index, 1 for perfect and 0 for chance, between the true facets and
-        k-means of the fc7 codes (PCA to 50 dimensions, k the true number); 1 for a single facet.
+        k-means of the codes (PCA to 50 dimensions, k the true number); 1 for a single facet.
     """
 
     class_name: str
@@ -36,15 +36,15 @@ class ClassScore:
 
 
 def read_codes(
-    module: Compact, preprocessing: Preprocessing, world: FacetWorld, layers: tuple[str, ...]
+    module: Net, preprocessing: Preprocessing, world: FacetWorld, layers: tuple[str, ...]
 ) -> dict[str, Float[np.ndarray, "n neurons"]]:
-    """Activations of dense `layers` for every picture."""
+    """Activations of `layers` for every picture, flattened."""
     graph, params = nnx.split(module)
 
     @jax.jit
     def read(params: PyTree, images: jax.Array) -> dict[str, jax.Array]:
         blobs = nnx.merge(graph, params)(preprocessing.to_net_input(images))
-        return {layer: blobs[layer] for layer in layers}
+        return {layer: blobs[layer].reshape(len(images), -1) for layer in layers}
 
     starts = range(0, len(world.images), _BATCH_SIZE)
     images = [jnp.asarray(world.images[i : i + _BATCH_SIZE], jnp.float32) for i in starts]
@@ -53,16 +53,18 @@ def read_codes(
 
 
 def score_classes(
-    module: Compact, preprocessing: Preprocessing, world: FacetWorld
+    design: Design, module: Net, preprocessing: Preprocessing, world: FacetWorld
 ) -> list[ClassScore]:
     """Scores of every class of `world`, whose classes must be the network's, in its order."""
-    codes = read_codes(module, preprocessing, world, ("fc7", "fc8"))
-    right = codes["fc8"].argmax(1) == world.class_index
+    codes = read_codes(module, preprocessing, world, (design.code_layer, design.logits_layer))
+    right = codes[design.logits_layer].argmax(1) == world.class_index
     scores = []
     for index, name in enumerate(world.class_names):
         chosen = world.class_index == index
         count = len(world.facet_names[index])
-        agreement = facet_agreement(codes["fc7"][chosen], world.facet_index[chosen], count)
+        agreement = facet_agreement(
+            codes[design.code_layer][chosen], world.facet_index[chosen], count
+        )
         scores.append(ClassScore(name, count, float(right[chosen].mean()), agreement))
     return scores
 

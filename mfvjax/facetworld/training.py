@@ -1,9 +1,13 @@
-"""How the bundled network learns: random views, moved to where it errs, and only class labels.
+"""How the bundled networks learn: random views, moved to where it errs, and only class labels.
 
 Each batch of random views is used a few times in a row, and each time the gradient that updates the
 weights also moves the views to where the network errs more, at most a fixed distance away
 (adversarial training "for free"). Gradients of such networks follow the things in a picture, so
 their visualizations show them. Facets are never told.
+
+A rectified unit that no picture drives learns nothing anymore, and a learning rate this high leaves
+whole layers so. A small term raises such a unit's largest input until it is driven again; it is 0
+for a unit that some picture of the batch drives.
 
 References: Shafahi et al. 2019, "Adversarial training for free!"; Santurkar et al. 2019, "Image
   synthesis with a single (robust) classifier".
@@ -11,7 +15,6 @@ References: Shafahi et al. 2019, "Adversarial training for free!"; Santurkar et 
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import Any
@@ -24,50 +27,24 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
 
 from mfvjax.facetworld.augment import random_views
+from mfvjax.facetworld.designs import PREPROCESSING, Design, Recipe
 from mfvjax.facetworld.world import FacetWorld
-from mfvjax.models.compact import INPUT_SIZE, Compact
-from mfvjax.preprocess import Preprocessing
-
-PREPROCESSING = Preprocessing(INPUT_SIZE, "RGB", (124.0, 113.0, 97.0), 1 / 64)
-"""What the bundled network eats: pictures minus facetworld's mean color, over their deviation."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """Everything that, with the pictures, decides the trained weights.
-
-    Attributes:
-      num_steps: updates of the weights.
-      num_replays: updates in a row that use the same views.
-      batch_size: pictures in each.
-      learning_rate: at its highest, after a warm-up; falls to 0 along a cosine.
-      weight_decay: AdamW's.
-      distance: that views are moved, as root mean square over pixels and channels, in grey levels.
-      averaging: decay of the running average of the weights that is kept in the end.
-      seed: of weights, order, views and dropout.
-    """
-
-    num_steps: int = 2400
-    num_replays: int = 4
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.02
-    distance: float = 7.0
-    averaging: float = 0.997
-    seed: int = 0
-
-
-def train(world: FacetWorld, recipe: Recipe) -> Iterator[tuple[int, Float[Array, ""], PyTree]]:
+def train(
+    world: FacetWorld, design: Design, recipe: Recipe
+) -> Iterator[tuple[int, Float[Array, ""], PyTree]]:
     """Trains a new network, step by step.
 
     Args:
       world: training pictures of the network's input size.
-      recipe: see `Recipe`.
+      design: of the network.
+      recipe: how it learns.
 
     Yields:
       After each step its number from 1, its loss, and the averaged parameters so far.
     """
-    module = Compact(rngs=nnx.Rngs(recipe.seed), num_classes=len(world.class_names))
+    module = design.module(len(world.class_names), nnx.Rngs(recipe.seed))
     graph, params = nnx.split(module)
     state, average = _optimizer(recipe).init(params), jax.tree.map(jnp.copy, params)
     images, labels = jnp.asarray(world.images), jnp.asarray(world.class_index)
@@ -79,7 +56,7 @@ def train(world: FacetWorld, recipe: Recipe) -> Iterator[tuple[int, Float[Array,
             net_input, targets = _look(view_key, images, chosen), labels[chosen]
             error = jnp.zeros_like(net_input)
         params, average, state, error, loss = _step(
-            graph, recipe, params, average, state, net_input, error, targets, drop_key
+            graph, design, recipe, params, average, state, net_input, error, targets, drop_key
         )
         yield number + 1, loss, average
 
@@ -115,9 +92,10 @@ def _look(
     return PREPROCESSING.to_net_input(random_views(key, images[chosen].astype(jnp.float32)))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2, 4))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(3, 5))
 def _step(
     graph: Any,
+    design: Design,
     recipe: Recipe,
     params: PyTree,
     average: PyTree,
@@ -130,8 +108,12 @@ def _step(
     """One update of the weights, and one of the error that is added to the pictures."""
 
     def loss_of(params: PyTree, error: Array) -> Array:
-        logits = nnx.merge(graph, params)(net_input + error, drop_key=drop_key)["fc8"]
-        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, targets))
+        module = nnx.merge(graph, params)
+        blobs = design.answer(module, net_input + error, drop_key)
+        logits = blobs[design.logits_layer]
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+        inputs = [getattr(module, layer)(blobs[below]) for layer, below in design.hidden]
+        return jnp.mean(losses) + recipe.waking * sum(silence(maps) for maps in inputs)
 
     loss, (gradient, slope) = jax.value_and_grad(loss_of, argnums=(0, 1))(params, error)
     updates, state = _optimizer(recipe).update(gradient, state, params)
@@ -141,6 +123,12 @@ def _step(
         lambda old, new: old + (1 - recipe.averaging) * (new - old), average, params
     )
     return params, average, state, error, loss
+
+
+def silence(inputs: Float[Array, "batch *positions units"]) -> Float[Array, ""]:
+    """How far, on average, the units' largest inputs before the rectifier stay below 1."""
+    largest = jnp.max(inputs, axis=tuple(range(inputs.ndim - 1)))
+    return jnp.mean(jax.nn.relu(1.0 - largest))
 
 
 def worsen(

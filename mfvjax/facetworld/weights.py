@@ -1,4 +1,4 @@
-"""The bundled network's weights file: written by training, read back with every value checked."""
+"""Weights files of the bundled networks: written by training, checked when read."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from mfvjax.models.compact import Compact, compact_graph
+from mfvjax.facetworld.designs import Design, Net
 from mfvjax.preprocess import Preprocessing
-
-WEIGHTS = pathlib.Path(__file__).parents[1] / "data" / "compact.safetensors"
-"""The weights that come with the library."""
 
 
 def save_weights(
     path: str | os.PathLike[str],
     params: Mapping[str, Mapping[str, Any]],
     *,
+    design: Design,
     class_names: Sequence[str],
     preprocessing: Preprocessing,
 ) -> None:
@@ -30,7 +28,8 @@ def save_weights(
 
     Args:
       path: of the ``.safetensors`` file; an existing one is replaced.
-      params: ``{layer: {"kernel": ..., "bias": ...}}`` of a `Compact` with that many classes.
+      params: ``{layer: {"kernel": ..., "bias": ...}}`` of a network of that many classes.
+      design: of the network.
       class_names: one per class.
       preprocessing: what the network eats.
 
@@ -39,7 +38,7 @@ def save_weights(
     """
     import safetensors.numpy
 
-    shapes = _shapes(len(class_names))
+    shapes = _shapes(design, len(class_names))
     with np.errstate(over="ignore"):  # becomes infinite, which is checked below
         tensors = {
             f"{layer}/{name}": np.asarray(array, np.float16)
@@ -50,13 +49,13 @@ def save_weights(
     metadata = {
         "format": "mfvjax-network",
         "version": "1",
-        "architecture": "compact",
-        "name": "compact",
-        "graph": compact_graph(len(class_names)).to_json(),
+        "architecture": design.architecture,
+        "name": design.name,
+        "graph": design.graph(len(class_names)).to_json(),
         "preprocessing": preprocessing.to_json(),
         "class_names": json.dumps(list(class_names)),
         "sources": "{}",
-        "logits_layer": "fc8",
+        "logits_layer": design.logits_layer,
     }
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,13 +67,14 @@ def save_weights(
         partial.unlink(missing_ok=True)
 
 
-def load_compact(
-    path: str | os.PathLike[str] = WEIGHTS,
-) -> tuple[Compact, Preprocessing, tuple[str, ...]]:
-    """Reads the bundled network: its module, what it eats, and its classes.
+def load_weights(
+    design: Design, path: str | os.PathLike[str] | None = None
+) -> tuple[Net, Preprocessing, tuple[str, ...]]:
+    """Reads a network of `design`: its module, what it eats, and its classes.
 
     Args:
-      path: of a file that `save_weights` wrote.
+      design: of the network.
+      path: of a file that `save_weights` wrote; ``None`` for the bundled weights.
 
     Raises:
       ValueError: the file holds another network, or a parameter is missing, unknown, of another
@@ -83,33 +83,34 @@ def load_compact(
     """
     import safetensors
 
+    path = design.weights if path is None else path
     if not pathlib.Path(path).is_file():
         raise FileNotFoundError(f"no weights file {os.fspath(path)}")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return _module(about, tensors)
+        return _module(design, about, tensors)
     except (ValueError, KeyError, safetensors.SafetensorError) as error:
-        raise ValueError(f"{os.fspath(path)} is no compact network: {error}") from error
+        raise ValueError(f"{os.fspath(path)} is no network {design.name}: {error}") from error
 
 
 def _module(
-    about: Mapping[str, str], tensors: Mapping[str, np.ndarray]
-) -> tuple[Compact, Preprocessing, tuple[str, ...]]:
-    if about.get("architecture") != "compact":
-        raise ValueError(f"its architecture is {about.get('architecture')!r}, not 'compact'")
+    design: Design, about: Mapping[str, str], tensors: Mapping[str, np.ndarray]
+) -> tuple[Net, Preprocessing, tuple[str, ...]]:
+    if about.get("name") != design.name:
+        raise ValueError(f"it holds the network {about.get('name')!r}")
     class_names = tuple(json.loads(about["class_names"]))
-    _check(_shapes(len(class_names)), tensors)
-    module = Compact(num_classes=len(class_names))
+    _check(_shapes(design, len(class_names)), tensors)
+    module = design.module(len(class_names), nnx.Rngs(0))
     for key, array in tensors.items():
         layer, name = key.split("/")
         getattr(getattr(module, layer), name)[...] = jnp.asarray(array, jnp.float32)
     return module, Preprocessing.from_json(about["preprocessing"]), class_names
 
 
-def _shapes(num_classes: int) -> dict[str, tuple[int, ...]]:
-    module = nnx.eval_shape(lambda: Compact(num_classes=num_classes))
+def _shapes(design: Design, num_classes: int) -> dict[str, tuple[int, ...]]:
+    module = nnx.eval_shape(lambda: design.module(num_classes, nnx.Rngs(0)))
     params = nnx.to_pure_dict(nnx.split(module)[1])
     return {
         f"{a}/{b}": tuple(leaf.shape) for a, leaves in params.items() for b, leaf in leaves.items()
