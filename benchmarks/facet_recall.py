@@ -1,14 +1,21 @@
-"""Does each visualization show its own facet? All classes with known facets, by way of making it.
+"""Does each visualization show its own facet, by the truth of what was painted?
 
-    python -m benchmarks.facet_recall [--steps 1.0] [--ways held,free,...] [--facets auto]
+    python -m benchmarks.facet_recall [--ways facet-statistics,held,...] [--judge compact-resnet]
 
 For every painted class with more than one facet, facets are found in the bundled network's codes
-and visualized. Ways: `held`, the default for its size with the holding term; `free`, the same
-without it (the paper's objective); `mean-image`, the authors' numbers with it; `release`, the
-authors' recipe as they ran it, without it; `noise`, the default with the term but started from
-noise; `noise-free`, from noise without it. Per way: facet recall (chance is one over the number of
-facets), margin, distance of colors to the facet's real images, and activation as a fraction of the
-real images' largest.
+and visualized. What a picture should show is the painted facet that most of its facet's nearest
+images have, not the cluster. What it shows is said by a judge, another network that learned from
+other pictures: the painted facet whose reference pictures have the nearest mean embedding, and the
+judge's best class. Beside the ways: chance, the untouched start (the mean images), and single
+painted pictures that had no part in the references, the judge's ceiling.
+
+Ways: `facet-statistics`, the default; `no-unit` and `no-statistics`, the same with the statistics
+or the unit alone; `held`, `small-image` with the holding term; `free`, the same without it (the
+paper's objective); `mean-image`, the authors' numbers with it; `release`, the authors' recipe as
+they ran it, without it; `noise`, the default but started from noise; `noise-free`, the unit alone
+from noise. Own scores are those of the network that made the pictures: recall of its own clusters,
+and its activation over the largest of a real image. Last come the distance of colors to the facet's
+real images, and seconds.
 """
 
 from __future__ import annotations
@@ -16,13 +23,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
+from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+from jaxtyping import Float, Int, UInt8
 
 from benchmarks.harness import write
+from benchmarks.painted_truth import PaintedTruth, Seen, read
+from benchmarks.report import Table, print_table
 from mfvjax import facetworld, metrics
 from mfvjax.ascent import visualize
 from mfvjax.facets.discover import discover_facets
@@ -30,38 +39,56 @@ from mfvjax.facets.result import Facets
 from mfvjax.network import Network
 from mfvjax.objective import Objective
 from mfvjax.pipeline import plan_ascent
-from mfvjax.pipeline.run_unit import DEFAULT_HOLD
 from mfvjax.pipeline.scoring import center_crops
 from mfvjax.pipeline.sources import PaintedSource
-from mfvjax.recipes import find_recipe
+from mfvjax.recipe import Recipe
+from mfvjax.recipes import UnitAndStatistics, UnitHeld, find_recipe
 
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """How facets are visualized."""
+    """How facets are visualized: a recipe by name, its objective or another, and from where."""
 
-    recipe: str = "small-image"
-    hold: float = DEFAULT_HOLD
+    recipe_name: str
+    objective: UnitHeld | UnitAndStatistics | None = None
     from_noise: bool = False
 
+    @property
+    def recipe(self) -> Recipe:
+        """With the objective that is climbed."""
+        recipe = find_recipe(self.recipe_name)
+        return dataclasses.replace(recipe, objective=self.objective or recipe.objective)
 
+
+_ALONE = UnitHeld(hold=0.0)
 WAYS = {
-    "held": Way(),
-    "free": Way(hold=0.0),
+    "facet-statistics": Way("facet-statistics"),
+    "no-unit": Way("facet-statistics", UnitAndStatistics(unit=0.0)),
+    "no-statistics": Way("facet-statistics", _ALONE),
+    "held": Way("small-image"),
+    "free": Way("small-image", _ALONE),
     "mean-image": Way("mean-image"),
-    "release": Way("release-mean-image", hold=0.0),
-    "noise": Way(from_noise=True),
-    "noise-free": Way(hold=0.0, from_noise=True),
+    "release": Way("release-mean-image", _ALONE),
+    "noise": Way("facet-statistics", from_noise=True),
+    "noise-free": Way("facet-statistics", _ALONE, from_noise=True),
 }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Subject:
-    """A class, the facets found in it, and the real images nearest to each."""
+    """A class, the facets found in it, the real images nearest to each, and what these show.
 
-    name: str
+    Attributes:
+      index: of the class.
+      painted: ``(facets,)``, the painted facet that most of the nearest images have.
+      purity: ``(facets,)``, their share.
+    """
+
+    index: int
     facets: Facets
-    nearest_images: list[np.ndarray]
+    nearest_images: UInt8[np.ndarray, "k m h w 3"]
+    painted: Int[np.ndarray, " k"]
+    purity: Float[np.ndarray, " k"]
 
 
 def find_subjects(network: Network, num_facets: str, classes: list[str]) -> list[Subject]:
@@ -69,12 +96,15 @@ def find_subjects(network: Network, num_facets: str, classes: list[str]) -> list
     subjects = []
     for name in classes:
         source = PaintedSource(name, size=min(network.input_size))
-        unit = f"{network.logits_layer}:{facetworld.CLASSES.index(name)}"
+        index = facetworld.CLASSES.index(name)
         k = len(facetworld.FACETS[name]) if num_facets == "true" else "auto"
+        unit = f"{network.logits_layer}:{index}"
         facets = discover_facets(network, source, unit=unit, num_facets=k, seed=0)
-        rows = [row[row >= 0] for row in facets.nearest]
-        images = [np.stack([source.read(facets.indices[i]) for i in row]) for row in rows]
-        subjects.append(Subject(name, facets, images))
+        rows = np.where(facets.nearest >= 0, facets.indices[facets.nearest], -1)
+        images = np.stack([np.stack([source.read(max(int(i), 0)) for i in row]) for row in rows])
+        counts = np.stack([np.bincount(source.truth[row[row >= 0]], minlength=9) for row in rows])
+        purity = counts.max(axis=1) / counts.sum(axis=1)
+        subjects.append(Subject(index, facets, images, counts.argmax(axis=1), purity))
     return subjects
 
 
@@ -85,14 +115,19 @@ def show(
     objectives: list[Objective] = []
     starts: list[np.ndarray] = []
     for subject in subjects:
-        plan = plan_ascent(network, subject.facets, hold=way.hold, seed=0)
+        plan = plan_ascent(
+            network,
+            subject.facets,
+            objective=way.recipe.objective,
+            references=subject.nearest_images,
+            seed=0,
+            controls=False,
+        )
         k = subject.facets.num_facets
         objectives += plan.objectives[:k]
         noise = np.random.default_rng(0).normal(175, 8, (k, *plan.starts.shape[1:]))
         starts += list(noise if way.from_noise else plan.starts[:k])
-    recipe = find_recipe(way.recipe)
-    if step_fraction < 1:
-        recipe = recipe.shortened(step_fraction)
+    recipe = way.recipe if step_fraction == 1 else way.recipe.shortened(step_fraction)
     started = time.perf_counter()
     result = visualize(
         network, objectives, np.stack(starts).astype(np.float32), recipe=recipe, key=0
@@ -100,90 +135,103 @@ def show(
     return center_crops(result.images, network.input_size), time.perf_counter() - started
 
 
-def judge(network: Network, subjects: list[Subject], images: np.ndarray) -> list[dict]:
-    """One row per subject; `images` are those of `show`."""
-    layer = network.code_layer(network.logits_layer)
-    seen = network.activations(images, [layer, network.logits_layer])
-    codes = np.asarray(seen[layer], np.float64)
-    logits = np.asarray(seen[network.logits_layer], np.float64)
-    rows, first = [], 0
+def own_scores(network: Network, subjects: list[Subject], images: np.ndarray) -> dict[str, float]:
+    """What the network that made the pictures says of them; `images` are those of `show`."""
+    codes, logits = read(network, images)
+    hits, ratios, colors, first = [], [], [], 0
     for subject in subjects:
         k = subject.facets.num_facets
         own = slice(first, first + k)
-        hits, margin = metrics.facet_recall(codes[own], np.arange(k), subject.facets.code_centroids)
-        colors = [
+        hits += list(
+            metrics.facet_recall(codes[own], np.arange(k), subject.facets.code_centroids)[0]
+        )
+        ratios += list(logits[own, subject.index] / subject.facets.activations.max())
+        colors += [
             metrics.color_distance(image, real)
             for image, real in zip(images[own], subject.nearest_images, strict=True)
         ]
-        index = facetworld.CLASSES.index(subject.name)
-        rows.append(
-            {
-                "class": subject.name,
-                "facets": k,
-                "recalled": int(np.sum(hits)),
-                "margin": float(np.mean(margin)),
-                "color_distance": float(np.mean(colors)),
-                "activation_over_largest_real": float(
-                    np.mean(logits[own, index]) / subject.facets.activations.max()
-                ),
-            }
-        )
         first += k
-    return rows
-
-
-def totals(rows: list[dict]) -> dict:
-    """Over all facets of all classes, each facet counting once."""
-    weights = np.array([row["facets"] for row in rows], float)
-
-    def mean(name: str) -> float:
-        return float(np.average([row[name] for row in rows], weights=weights))
-
     return {
-        "facets": int(weights.sum()),
-        "recall": sum(row["recalled"] for row in rows) / float(weights.sum()),
-        "chance": len(rows) / float(weights.sum()),
-        **{n: mean(n) for n in ("margin", "color_distance", "activation_over_largest_real")},
+        "own_recall": float(np.mean(hits)),
+        "own_activation": float(np.mean(ratios)),
+        "color_distance": float(np.mean(colors)),
     }
 
 
+def by_class(seen: Seen, class_index: Int[np.ndarray, " n"]) -> dict[str, Any]:
+    """Right facets, right classes and facets of each class."""
+    found = {}
+    for index in np.unique(class_index):
+        chosen = class_index == index
+        found[facetworld.CLASSES[index]] = {
+            "facets": int(chosen.sum()),
+            "of_class": int(seen.of_class[chosen].sum()),
+            "top1": int(seen.top1[chosen].sum()),
+        }
+    return found
+
+
+def table_of(results: dict[str, dict[str, Any]], judge: str, num_facets: int) -> Table:
+    """One row per way, start, ceiling and chance."""
+    columns = {
+        "of_class": "facet, of its class's",
+        "of_all": "facet, of all",
+        "top1": "class (top-1)",
+        "margin": "margin",
+        "own_recall": "own recall",
+        "own_activation": "own activation / largest real",
+        "color_distance": "color distance",
+        "seconds": "s",
+    }
+    rows = [[name, *(total.get(key) for key in columns)] for name, total in results.items()]
+    title = f"{num_facets} facets in the eyes of {judge}"
+    return Table(title, ["", *columns.values()], rows)
+
+
 def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     several = [name for name, facets in facetworld.FACETS.items() if len(facets) > 1]
     parser.add_argument("--steps", type=float, default=1.0, help="fraction of the recipe's steps")
     parser.add_argument("--ways", default=",".join(WAYS), help="of: " + ", ".join(WAYS))
     parser.add_argument("--facets", choices=("true", "auto"), default="true")
     parser.add_argument("--classes", default=",".join(several), help="names, by commas")
+    parser.add_argument("--network", default="compact", help="that makes the pictures")
+    parser.add_argument("--judge", default="compact-resnet", help="that looks at them")
+    parser.add_argument("--pictures", help="file to write the pictures to, .npz")
     args = parser.parse_args()
     ways = args.ways.split(",")
     if unknown := set(ways) - set(WAYS):
         parser.error(f"no way {sorted(unknown)[0]!r}; there are {', '.join(WAYS)}")
 
-    network = Network.load("compact")
+    network, truth = Network.load(args.network), PaintedTruth.of(Network.load(args.judge))
     subjects = find_subjects(network, args.facets, args.classes.split(","))
     subjects = [subject for subject in subjects if subject.facets.num_facets > 1]
-    results = {}
-    table = Table(title=f"{sum(s.facets.num_facets for s in subjects)} facets")
-    for column in ("way", "recall", "margin", "color distance", "activation / largest real", "s"):
-        table.add_column(column, justify="right")
+    class_index = np.repeat([s.index for s in subjects], [s.facets.num_facets for s in subjects])
+    painted = np.concatenate([subject.painted for subject in subjects])
+    starts = np.concatenate([subject.facets.mean_images for subject in subjects])
+    start = truth.look(starts, class_index, painted)
+    results: dict[str, dict[str, Any]] = {
+        "ceiling: single painted pictures": truth.ceiling(class_index).summary(),
+        "untouched start": start.summary() | own_scores(network, subjects, starts),
+        "chance": truth.chance(class_index),
+    }
+    pictures = {"untouched start": starts}
+    classes = {"untouched start": by_class(start, class_index)}
     for name in ways:
         images, seconds = show(network, subjects, WAYS[name], args.steps)
-        rows = judge(network, subjects, images)
-        total = totals(rows)
-        results[name] = {"total": total, "classes": rows, "seconds": seconds}
-        table.add_row(
-            name,
-            f"{total['recall']:.3f}",
-            f"{total['margin']:.3f}",
-            f"{total['color_distance']:.1f}",
-            f"{total['activation_over_largest_real']:.2f}",
-            f"{seconds:.0f}",
-        )
-        print(name, *(f"{r['class']} {r['recalled']}/{r['facets']}" for r in rows), sep="; ")
+        seen, own = truth.look(images, class_index, painted), own_scores(network, subjects, images)
+        results[name] = {**seen.summary(), **own, "seconds": seconds}
+        classes[name], pictures[name] = by_class(seen, class_index), images
         jax.clear_caches()
-    Console().print(table)
-    settings = {"steps": args.steps, "facets": args.facets}
-    print("written to", write(f"facet_recall_{args.facets}", {**settings, "ways": results}))
+        print_table(table_of({name: results[name]}, args.judge, len(painted)))
+    print_table(table_of(results, args.judge, len(painted)))
+    if args.pictures:
+        np.savez_compressed(args.pictures, class_index=class_index, painted=painted, **pictures)
+    settings = {key: value for key, value in vars(args).items() if key != "pictures"}
+    settings["purity"] = float(np.mean(np.concatenate([s.purity for s in subjects])))
+    found = {"settings": settings, "ways": results, "classes": classes}
+    print("written to", write(f"facet_recall_{args.facets}", found))
 
 
 if __name__ == "__main__":
