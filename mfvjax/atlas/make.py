@@ -186,9 +186,9 @@ def _finish(
         },
         timings={"ascent": seconds, **watch.seconds},
     )
-    if judge is not None:
-        run = judged(run, judge)
-    return _smaller(run) if run.domain.is_8bit else run
+    if run.domain.is_8bit:
+        run = _smaller(run)
+    return run if judge is None else judged(run, judge)  # of what is stored, to the last bit
 
 
 def _smaller(run: Run) -> Run:
