@@ -26,7 +26,13 @@ def read_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
         lines = pathlib.Path(path).read_text(encoding="utf-8").rstrip().splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: class names must be UTF-8 text, one per line") from error
-    names = tuple(_WORDNET_ID.sub("", line.strip(), count=1) for line in lines)
+    names = tuple(without_id(line.strip()) for line in lines)
     if not names or "" in names:
         raise ValueError(f"{path}: line {names.index('') + 1 if names else 1} names no class")
     return names
+
+
+def without_id(name: str) -> str:
+    """A class's name without a WordNet identifier at its start: ``"tench, Tinca tinca"``."""
+    identifier = _WORDNET_ID.match(name)
+    return name[identifier.end() :] if identifier else name

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mfvjax.class_names import read_class_names
+from mfvjax.class_names import read_class_names, without_id
 
 
 def test_names_lose_their_wordnet_identifiers_only(tmp_path):
@@ -10,6 +10,19 @@ def test_names_lose_their_wordnet_identifiers_only(tmp_path):
     file.write_text("n01440764 tench, Tinca tinca\nplain name \nn12 not an identifier\nñandú\n\n")
     names = ("tench, Tinca tinca", "plain name", "n12 not an identifier", "ñandú")
     assert read_class_names(file) == names
+
+
+@pytest.mark.parametrize(
+    ("name", "without"),
+    [
+        ("n01440764 tench, Tinca tinca", "tench, Tinca tinca"),
+        ("tench n01440764", "tench n01440764"),
+        ("n0144076 tench", "n0144076 tench"),
+        ("tench", "tench"),
+    ],
+)
+def test_an_identifier_is_dropped_only_at_the_start(name, without):
+    assert without_id(name) == without
 
 
 def test_the_thousand_classes_of_imagenet(data_dir):

@@ -77,7 +77,9 @@ def test_a_run_is_judged_as_it_is_made(run, asked, judge_file, tmp_path):
     assert_same(stored.judgements[0], judge_run(made(), judge_file))
     assert stored.judgements[0].class_name == "pool table"
     text = " ".join(out.split())
-    assert text.index("judged by judge, as pool table, by name: class first") < text.index("own re")
+    assert text.index("judged by judge: as pool table, by name") < text.index("own recall")
+    assert "class is first ↑" not in text  # the direction is the page's
+    assert "untouched start real images chance" in text
     assert "Judged by judge" in (tmp_path / "job" / "report.html").read_text()
 
 

@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 LEAVES = {"preprocess", "objective", "priors", "metrics", "cache", "class_names"}
 LAYERS = [  # each may import from the lines above it, and from its own
     {"types", "domain", "schedule", "judgement", "run"},
-    {"parts", "contracts"},
+    {"parts", "contracts", "facet_objective"},
     LEAVES | {"models", "images", "facets", "facetworld"},
     {"parametrizations", "views", "updates"},
     {"recipe"},

@@ -168,7 +168,7 @@ def test_a_hidden_unit_has_no_class_but_recall_and_percentiles(run, judge):
     hidden = dataclasses.replace(run, unit="conv4:3@6,6", title="conv4:3")
     found = judge_run(hidden, judge)
     assert found.class_index is None
-    assert found.class_by == "conv4:3@6,6 is no unit of a class; tell one with judge_class"
+    assert found.class_by == "conv4:3@6,6 is no unit of a class"
     assert np.isnan(found.shown.rank).all()
     assert np.isnan(found.summary["chance"]["top_1"])
     assert np.isfinite(found.shown.recalled).all()

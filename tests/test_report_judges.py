@@ -151,6 +151,25 @@ def test_controls_that_were_not_judged_are_shown():
     assert without["pictures"][0]["judged"] == []
 
 
+def test_a_placebo_is_explained():
+    note = "what of the unit is still seen in it is the unit's own part"
+    run = judged_run()
+    assert note in plain_text(run)
+    names = ("start", "unit", "statistics", "noise")
+    without = dataclasses.replace(run, controls=dataclasses.replace(run.controls, names=names))
+    assert note not in plain_text(without)
+
+
+def test_wordnet_identifiers_are_not_read_aloud():
+    run = judged_run(title="n01440764 tench, Tinca tinca")
+    judgement = dataclasses.replace(run.judgements[0], class_name="n01440764 tench")
+    text = plain_text(dataclasses.replace(run, judgements=(judgement,)))
+    assert "n01440764" not in text.replace("by WordNet identifier n01440764", "")
+    assert "tench, one of 1,000" in text
+    bare = plain_text(dataclasses.replace(run, title="n01440764"))
+    assert "n01440764" in bare
+
+
 def test_every_recipe_is_told_with_its_sources():
     for name in {*RECIPES, "facet-statistics"}:
         note = recipe_note({"recipe": name})

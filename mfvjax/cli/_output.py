@@ -6,7 +6,7 @@ import json
 import pathlib
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mfvjax.run import Controls, Run
 
 _SHOWN = (
-    "activation",
     "activation_ratio",
     "facet_recall",
     "color_distance",
@@ -108,7 +107,7 @@ def print_run(run: Run, folder: pathlib.Path, *, as_json: bool, quiet: bool) -> 
     console = Console(width=None if sys.stdout.isatty() else _WIDE)
     console.print(_table(run))
     for judgement in run.judgements:
-        console.print(in_words(judgement), highlight=False, markup=False)
+        console.print(_judged(judgement))
     console.print(
         f"own recall {run.summary['recall']:.2f} (own network's code), "
         + ", ".join(f"{step} {seconds:.1f} s" for step, seconds in run.timings.items()),
@@ -117,56 +116,58 @@ def print_run(run: Run, folder: pathlib.Path, *, as_json: bool, quiet: bool) -> 
     console.print(f"Open {folder / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
 
 
-def in_words(judgement: Judgement) -> str:
-    """In a line, what a judge says of a run, with what bounds it from above and below."""
-    from mfvjax.report.words import number, share
+def _judged(judgement: Judgement) -> Table:
+    """What a judge says of all pictures, with what bounds it from above and below."""
+    from rich.markup import escape
+    from rich.table import Table
 
-    parts = []
-    for key, title, write in (
-        ("top_1", "class first", share),
-        ("top_5", "among the first five", share),
-        ("median_rank", "median rank", number),
-        ("recall", "facets recalled", share),
-        ("percentile", "median similarity percentile", number),
-    ):
-        shown, start, real, chance = (
-            write(judgement.summary[part][key]) for part in ("shown", "start", "real", "chance")
-        )
-        beside = f"real images {real}, untouched start {start}"
-        if key != "percentile":
-            beside += f", chance {chance}"
-        if judgement.summary["shown"][key] == judgement.summary["shown"][key]:
-            parts.append(f"{title} {shown} ({beside})")
-    name = f"judged by {judgement.judge['name']}"
-    known = f"as {judgement.class_name}, " if judgement.class_name else ""
-    return f"{name}, {known}{judgement.class_by}: {'; '.join(parts)}"
+    from mfvjax.report.judges import judge_view
+
+    view = judge_view(judgement)
+    known = f"as {view['class_name']}, {view['class_by']}" if view["class_name"] else ""
+    title = f"judged by {view['name']}: {known or view['class_by']}"
+    table = Table(title=escape(title), box=None, title_justify="left")
+    for i, heading in enumerate(("", *view["columns"])):
+        table.add_column(heading.lower(), justify="right" if i else "left")
+    for line in view["lines"]:
+        table.add_row(line["title"].lower(), *line["values"])
+    return table
 
 
 def _table(run: Run) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
+    from mfvjax.class_names import without_id
     from mfvjax.metrics import METRICS
     from mfvjax.report.judges import columns
     from mfvjax.report.words import number
 
     judged = [columns(judgement, i) for i, judgement in enumerate(run.judgements)]
     numbers = {
-        escape(column.title): values
+        escape(column.title.lower()): values
         for one in judged
         for column, values in one.items()
         if column.name.rpartition(".")[2] in ("rank", "recalled")
     }
-    numbers |= {METRICS[n].title: run.scores[n] for n in _SHOWN if n in run.scores}
-    called = "" if run.unit.startswith(run.title) else f" ({run.title})"
+    shown = [name for name in _SHOWN if name in run.scores]
+    if judged and "color_distance_control" in shown:  # on the page; here is not room for all
+        shown.remove("color_distance_control")
+    numbers |= {METRICS[name].title: run.scores[name] for name in shown}
+    called = "" if run.unit.startswith(run.title) else f" ({without_id(run.title)})"
     table = Table(title=escape(f"{run.unit}{called}: {run.num_facets} facets"), box=None)
     for heading in ("facet", "images", *numbers, "seen as"):
-        table.add_column(heading, justify="right" if heading != "seen as" else "left")
+        side: Literal["left", "right"] = "left" if heading == "seen as" else "right"
+        longest = max(map(len, heading.split()))  # a judge may have a long name
+        table.add_column(heading, justify=side, overflow="fold", min_width=min(longest, 20))
     for k in range(run.num_facets):
         names = run.shown.top_class_names[k]
         values = (number(float(values[k])) for values in numbers.values())
         table.add_row(
-            str(k + 1), str(run.facets.sizes[k]), *values, escape(names[0]) if names else ""
+            str(k + 1),
+            str(run.facets.sizes[k]),
+            *values,
+            escape(without_id(names[0])) if names else "",
         )
     return table
 

@@ -51,7 +51,7 @@ def match_class(run: Run, judge: Network, judge_class: int | str | None = None) 
     if not judge.logits_layer:
         return ClassMatch(None, f"{judge.name} has no layer of classes")
     if not _is_class(run):
-        return ClassMatch(None, f"{run.unit} is no unit of a class; tell one with judge_class")
+        return ClassMatch(None, f"{run.unit} is no unit of a class")
     if judge.class_names is None:
         return ClassMatch(None, f"the classes of {judge.name} have no names; tell judge_class")
     return _by_name(run, judge.class_names) or ClassMatch(

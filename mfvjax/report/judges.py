@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from mfvjax.class_names import without_id
 from mfvjax.judgement import Judged, Judgement
 from mfvjax.report import words
 from mfvjax.report.embed import jpeg_uri
@@ -24,6 +25,11 @@ _CONTROLS = {
     "placebo": "Placebo",
     "noise": "From noise",
 }
+
+_ON_PLACEBO = (
+    "The statistics set the scene, and the unit decides within it. The placebo has the statistics "
+    "of other images: what of the unit is still seen in it is the unit's own part."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +79,7 @@ def judge_view(judgement: Judgement) -> dict[str, Any]:
     ]
     return {
         "name": name,
-        "class_name": judgement.class_name,
+        "class_name": without_id(judgement.class_name),
         "class_by": judgement.class_by,
         "num_classes": f"{judgement.judge['num_classes']:,}",
         "code_layer": judgement.judge["code_layer"],
@@ -100,8 +106,8 @@ def facet_views(judgement: Judgement, facet: int) -> dict[str, Any]:
             for title, values, write in lines
             if math.isfinite(values[0])
         ],
-        "seen_as": judgement.shown.seen_as[facet],
-        "start_seen_as": judgement.start.seen_as[facet],
+        "seen_as": without_id(judgement.shown.seen_as[facet]),
+        "start_seen_as": without_id(judgement.start.seen_as[facet]),
         "own": bool(shown.rank[0] == 1),
     }
 
@@ -181,7 +187,12 @@ def control_views(run: Run) -> dict[str, Any] | None:
                 "is_facet": i is None,
             }
         )
-    return {"facet": controls.facet, "number": controls.facet + 1, "pictures": shown}
+    return {
+        "facet": controls.facet,
+        "number": controls.facet + 1,
+        "pictures": shown,
+        "note": _ON_PLACEBO if "placebo" in controls.names else "",
+    }
 
 
 def _said(judgement: Judgement, control: int | None, facet: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from mfvjax.class_names import without_id
 from mfvjax.domain import RGB, Domain
 from mfvjax.report import judges, words
 from mfvjax.report.colors import facet_color, ink_on
@@ -33,7 +34,7 @@ def page_view(run: Run) -> dict[str, Any]:
     columns = list(table)
     summary = [(words.column(name, domain), words.number(v)) for name, v in run.summary.items()]
     return {
-        "title": run.title,
+        "title": without_id(run.title) or run.title,
         "unit": run.unit,
         "network": run.network,
         "domain": "" if domain == RGB else str(domain),
@@ -155,7 +156,7 @@ def _classes(run: Run, facet: int) -> list[dict[str, Any]]:
     own = _own_class(run)
     shown = run.shown
     return [
-        {"name": name, "score": words.number(float(score)), "own": int(index) == own}
+        {"name": without_id(name), "score": words.number(float(score)), "own": int(index) == own}
         for index, name, score in zip(
             shown.top_classes[facet],
             shown.top_class_names[facet],
@@ -172,7 +173,7 @@ def _mistaken(run: Run, facet: int) -> str | None:
         return None
     if int(run.shown.top_classes[facet, 0]) == own:
         return None
-    return run.shown.top_class_names[facet][0]
+    return without_id(run.shown.top_class_names[facet][0])
 
 
 def _own_class(run: Run) -> int | None:
