@@ -2,9 +2,9 @@
 
 import dataclasses
 import json
-import multiprocessing
 import os
-import signal
+import pathlib
+import subprocess
 import sys
 import time
 
@@ -131,20 +131,46 @@ def test_damaged_controls_are_told(names, tmp_path):
         load_run(tmp_path / "run")
 
 
-def _add(folder, name):
-    add_judgement(folder, made_up_judgement(load_run(folder), name))
+ADD = """
+import sys
+from mfvjax.store import add_judgement, load_run
+from tests.judged_runs import made_up_judgement
+folder, name, times = sys.argv[1:]
+judgement = made_up_judgement(load_run(folder), name)
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(int(times)):
+    add_judgement(folder, judgement)
+"""
+
+
+def start(folder, name, times=1):
+    """A process that has read the run and waits for a line to add its judgement."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", ADD, folder, name, str(times)],
+        cwd=pathlib.Path(__file__).parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def go(process):
+    process.stdin.write(b"\n")
+    process.stdin.flush()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked")
 def test_judges_at_the_same_time_lose_nothing(tmp_path):
     save_run(example_run(), tmp_path / "run")
-    names = ["a", "bb", "ccc", "dddd", "eeeee", "ffffff"]
-    workers = multiprocessing.get_context("fork")
-    started = [workers.Process(target=_add, args=(tmp_path / "run", name)) for name in names]
-    for worker in started:
-        worker.start()
-    for worker in started:
-        worker.join()
+    names = ["a", "bb", "ccc", "dddd"]
+    started = [start(tmp_path / "run", name, times=5) for name in names]
+    for process in started:
+        go(process)
+    for process in started:
+        process.communicate()
+        assert process.returncode == 0
     assert sorted(j.judge["name"] for j in load_run(tmp_path / "run").judgements) == names
 
 
@@ -152,15 +178,15 @@ def test_judges_at_the_same_time_lose_nothing(tmp_path):
 def test_a_killed_judge_leaves_a_whole_run(tmp_path):
     run = example_run()
     save_run(run, tmp_path / "run")
-    workers = multiprocessing.get_context("fork")
-    for wait in np.linspace(0, 0.05, 12):
-        worker = workers.Process(target=_add, args=(tmp_path / "run", "x"))
-        worker.start()
+    for wait in (0.001, 0.01, 0.1):
+        process = start(tmp_path / "run", "x", times=10**6)
+        go(process)
         time.sleep(wait)
-        os.kill(worker.pid, signal.SIGKILL)
-        worker.join()
+        process.kill()
+        process.communicate()
         found = load_run(tmp_path / "run")
         assert len(found.judgements) in (0, 1)
         assert_same(dataclasses.replace(found, judgements=()), run)
-    _add(tmp_path / "run", "x")
-    assert len(load_run(tmp_path / "run").judgements) == 1
+    judgement = made_up_judgement(run, "x")
+    add_judgement(tmp_path / "run", judgement)
+    assert_same(load_run(tmp_path / "run").judgements[0], judgement)
