@@ -9,6 +9,7 @@ SMALL_JOB = {
     "images": "facetworld:pool table",
     "unit": "fc8:2",
     "num_facets": 2,
+    "recipe": "small-image",
     "step_fraction": 0.25,
 }
 

@@ -56,7 +56,7 @@ def test_a_unit_is_what_the_main_job_makes(number, whole_atlas, small_pool):
         recipe=recipe(),
         **top,
     )
-    assert stored.options["discovery"] == {"num_mean_images": 5, **top}
+    assert stored.options["discovery"] == alone.options["discovery"]
     assert sorted(name.split("/")[-1] for name in stored.real.names) == sorted(
         name.split("/")[-1] for name in alone.real.names
     )

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from mfvjax.ascent import visualize
+from mfvjax.facet_objective import UnitHeld
 from mfvjax.facets.discover import discover_facets
 from mfvjax.facets.result import Facets
 from mfvjax.metrics import METRICS, facet_recall
 from mfvjax.network import Network
 from mfvjax.pipeline import largest_difference, plan_ascent, replay, run_unit
 from mfvjax.pipeline.assemble import title_of
+from mfvjax.pipeline.references import full_images
 from mfvjax.pipeline.scoring import center_crops
 from mfvjax.pipeline.sources import PaintedSource, open_source, painted_class
-from mfvjax.pipeline.targets import full_images
 from mfvjax.priors.tv_projection import TV
 from mfvjax.recipe import Recipe
 from mfvjax.recipes import MEAN_IMAGE
@@ -41,7 +42,7 @@ def test_the_run_holds_every_part(run):
     assert set(run.scores) <= set(METRICS)
     assert set(run.summary) <= set(METRICS)
     assert all(values.shape == (2,) for values in run.scores.values())
-    assert {"discovery", "reading images", "ascent", "scores"} == set(run.timings)
+    assert {"discovery", "reading images", "references", "ascent", "scores"} == set(run.timings)
 
 
 def test_clusters_are_the_painted_facets(run):
@@ -98,7 +99,7 @@ def test_holding_pulls_a_code_to_its_own_facet():
     facets = discover_facets(COMPACT, PaintedSource("pool table"), unit="fc8:2", num_facets=2)
     margins = {}
     for hold in (0.0, 1.0):
-        plan = plan_ascent(COMPACT, facets, hold=hold, seed=0)
+        plan = plan_ascent(COMPACT, facets, objective=UnitHeld(hold), seed=0)
         result = visualize(
             COMPACT,
             plan.objectives[:2],
@@ -141,7 +142,7 @@ def make_facets(unit="fc8:2", *, centroids=None, layer="fc7", mean_images=None):
 
 def test_the_holding_term_is_the_documented_one():
     facets = make_facets()
-    plan = plan_ascent(COMPACT, facets, hold=0.7, seed=0)
+    plan = plan_ascent(COMPACT, facets, objective=UnitHeld(0.7), seed=0)
     c = facets.code_centroids
     for k in range(3):
         unit, held = plan.objectives[k].terms
@@ -156,19 +157,19 @@ def test_the_holding_term_is_the_documented_one():
 
 
 def test_without_holding_or_with_one_facet_the_unit_stands_alone():
-    plan = plan_ascent(COMPACT, make_facets(), hold=0.0, seed=0)
+    plan = plan_ascent(COMPACT, make_facets(), objective=UnitHeld(0.0), seed=0)
     assert all(len(objective.terms) == 1 for objective in plan.objectives)
     assert len(plan.objectives) == len(plan.starts) == 4
     names = [objective.name for objective in plan.objectives]
     assert names[0] == f"facet 1 of {plan.unit}"
-    assert names[3] == f"the control from noise of {plan.unit}"
+    assert names[3] == f"control 'noise' of {plan.unit}"
 
 
 def test_the_control_starts_from_the_noise_of_the_release():
-    noise = plan_ascent(COMPACT, make_facets(), hold=0.0, seed=0).starts[-1]
+    noise = plan_ascent(COMPACT, make_facets(), objective=UnitHeld(0.0), seed=0).starts[-1]
     assert noise.mean() == pytest.approx(175, abs=0.2)
     assert noise.std() == pytest.approx(8, abs=0.2)
-    other = plan_ascent(COMPACT, make_facets(), hold=0.0, seed=1).starts[-1]
+    other = plan_ascent(COMPACT, make_facets(), objective=UnitHeld(0.0), seed=1).starts[-1]
     assert not np.array_equal(noise, other)
 
 
@@ -177,7 +178,7 @@ def test_a_unit_of_a_map_is_visualized_in_its_receptive_field():
     box = COMPACT.receptive_field(unit)
     patches = np.full((3, *box.size, 3), 80.0, np.float32)
     facets = make_facets(unit, centroids=np.eye(3, 96), layer="conv2", mean_images=patches)
-    plan = plan_ascent(COMPACT, facets, hold=1.0, seed=0)
+    plan = plan_ascent(COMPACT, facets, objective=UnitHeld(1.0), seed=0)
     assert plan.region == box.clip((96, 96))
     assert plan.starts.shape == (4, *plan.region.size, 3)
     images = full_images(COMPACT, plan.starts, plan.region)
@@ -193,7 +194,7 @@ def test_a_field_that_reaches_beyond_the_border_is_cut_to_the_image():
     patches = np.arange(3 * np.prod(box.size) * 3, dtype=np.float32) % 256
     patches = patches.reshape(3, *box.size, 3)
     facets = make_facets(unit, centroids=np.eye(3, 96), layer="conv2", mean_images=patches)
-    plan = plan_ascent(COMPACT, facets, hold=0.0, seed=0)
+    plan = plan_ascent(COMPACT, facets, objective=UnitHeld(0.0), seed=0)
     assert plan.region == PixelBox(0, 0, box.bottom, box.right)
     np.testing.assert_array_equal(plan.starts[:3], patches[:, -box.top :, -box.left :])
 
@@ -224,7 +225,7 @@ def test_sources_by_name():
     [
         (lambda: painted_class(COMPACT, "conv1:0"), "no images given for conv1:0@"),
         (lambda: PaintedSource("unicorn"), "facetworld has no class 'unicorn'; it has bell pepper"),
-        (lambda: plan_ascent(COMPACT, make_facets(), hold=-1, seed=0), "hold=-1 must be 0"),
+        (lambda: run_unit(**SMALL_JOB, hold=-1), "hold=-1 must be a number from 0"),
         (lambda: run_unit(**{**SMALL_JOB, "recipe": "best"}), "no recipe 'best'; there are"),
         (lambda: run_unit(**{**SMALL_JOB, "unit": "fc9:0"}), "no layer 'fc9'"),
         (lambda: run_unit(**{**SMALL_JOB, "precision": "int8"}), "int8"),

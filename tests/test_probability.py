@@ -8,6 +8,7 @@ from scipy import special
 
 from mfvjax.ascent import visualize
 from mfvjax.ascent.inputs import find_softmax_layers
+from mfvjax.facet_objective import UnitHeld
 from mfvjax.facets.discover import discover_facets
 from mfvjax.network import Network
 from mfvjax.objective import read_objectives, stack_objectives, unit_objective
@@ -42,7 +43,7 @@ def test_a_held_facet_climbs_its_probability_from_noise():
     network = Network.load("compact")
     peppers = open_source("facetworld:bell pepper", network=network)
     facets = discover_facets(network, peppers, unit="fc8:0", num_facets=4)
-    plan = plan_ascent(network, facets, hold=5.0, seed=0)
+    plan = plan_ascent(network, facets, objective=UnitHeld(5.0), seed=0)
     rng = np.random.default_rng(0)
     noise = np.clip(rng.normal(175, 8, (4, *plan.starts.shape[1:])), 0, 255)
     first = dataclasses.replace(RELEASE_CENTER_BIASED.phases[0], num_steps=40)

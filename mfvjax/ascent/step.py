@@ -218,7 +218,9 @@ class Step:
 
 
 def _updated(parts: Parts, key: Array, gradient: Any, state: Any, numbers: Any) -> tuple[Any, Any]:
-    return parts.transformation().update(gradient, state, numbers)
+    # Optax's own arithmetic mixes integers and floats, which a user may have made an error.
+    with jax.numpy_dtype_promotion("standard"):
+        return parts.transformation().update(gradient, state, numbers)
 
 
 def select(condition: Array, yes: Array, no: Array) -> Array:

@@ -160,7 +160,8 @@ def _finish(
         pictures = read_pictures(settings.network, settings.source, job.facets)
     with watch("scores"):
         scores = score(settings.network, job.facets, job.plan, result, pictures.nearest)
-    images, discovery = settings.images_text, dict(settings.discovery)
+    images = settings.images_text
+    discovery = {"positions": settings.positions, **settings.discovery}
     if choice.label is None:
         discovery["top_count"] = choice.count
     elif images is not None:

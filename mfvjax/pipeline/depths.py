@@ -85,7 +85,7 @@ def _widest_by_view(infos: list[LayerInfo]) -> list[LayerInfo]:
 
 def _without_pooled(infos: list[LayerInfo]) -> list[LayerInfo]:
     """Without those that have the channels of the one before at fewer positions."""
-    pairs = zip([None, *infos[:-1]], infos, strict=True)
+    pairs = zip([None, *infos], infos, strict=False)
     return [
         info
         for before, info in pairs

@@ -27,8 +27,9 @@ def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> R
     """
     stored = dict(run.options)
     expected_images = stored.pop("images_sha256")
-    options = {**stored, **stored.pop("discovery", {}), **changes}
-    options.pop("discovery", None)
+    # Runs of version 0.1 read hidden units at all positions.
+    discovery = {"positions": "all", **stored.pop("discovery", {})}
+    options = {**stored, **discovery, **changes}
     expected_recipe = options.pop("recipe_sha256", None)  # runs of version 0.1 have none
     if "schedule" in options:  # what recipes were called in runs of version 0.1
         options.setdefault("recipe", options.pop("schedule"))

@@ -105,7 +105,7 @@ def run_unit(
         "images": written_down(images),
         "unit": str(unit),
         "num_facets": num_facets,
-        "discovery": discovery,
+        "discovery": {"positions": "inside", **discovery},
         **run.options,
     }
     return dataclasses.replace(run, options=options, timings={**watch.seconds, **run.timings})

@@ -26,7 +26,8 @@ from mfvjax.views import RandomView
 
 def _phase(view: RandomView, scale: float) -> Phase:
     return Phase(
-        num_steps=128,
+        num_steps=64,
+        num_views=2,
         scale=scale,
         parametrization=Fourier(),
         view=view,
