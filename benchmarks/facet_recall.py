@@ -9,9 +9,9 @@ other pictures: the painted facet whose reference pictures have the nearest mean
 judge's best class. Beside the ways: chance, the untouched start (the mean images), and single
 painted pictures that had no part in the references, the judge's ceiling.
 
-Ways: `facet-statistics`, the default; `no-unit` and `no-statistics`, the same with the statistics
-or the unit alone; `held`, `small-image` with the holding term; `free`, the same without it (the
-paper's objective); `mean-image`, the authors' numbers with it; `release`, the authors' recipe as
+Ways: `facet-statistics`, the default for this size (facet-statistics-small); `no-unit` and
+`no-statistics`, the same with the statistics or the unit alone; `held`, `small-image` with the
+holding term; `free`, the same without it (the paper's objective); `mean-image`, the authors' numbers with it; `release`, the authors' recipe as
 they ran it, without it; `noise`, the default but started from noise; `noise-free`, the unit alone
 from noise. Own scores are those of the network that made the pictures: recall of its own clusters,
 and its activation over the largest of a real image. Last come the distance of colors to the facet's
@@ -62,15 +62,15 @@ class Way:
 
 _ALONE = UnitHeld(hold=0.0)
 WAYS = {
-    "facet-statistics": Way("facet-statistics"),
-    "no-unit": Way("facet-statistics", UnitAndStatistics(unit=0.0)),
-    "no-statistics": Way("facet-statistics", _ALONE),
+    "facet-statistics": Way("facet-statistics-small"),
+    "no-unit": Way("facet-statistics-small", UnitAndStatistics(unit=0.0)),
+    "no-statistics": Way("facet-statistics-small", _ALONE),
     "held": Way("small-image"),
     "free": Way("small-image", _ALONE),
     "mean-image": Way("mean-image"),
     "release": Way("release-mean-image", _ALONE),
-    "noise": Way("facet-statistics", from_noise=True),
-    "noise-free": Way("facet-statistics", _ALONE, from_noise=True),
+    "noise": Way("facet-statistics-small", from_noise=True),
+    "noise-free": Way("facet-statistics-small", _ALONE, from_noise=True),
 }
 
 

@@ -10,7 +10,7 @@ from benchmarks import facet_recall, painted_truth
 from benchmarks.painted_truth import PaintedTruth
 from mfvjax import facetworld
 from mfvjax.network import Network
-from mfvjax.recipes import FACET_STATISTICS, SMALL_IMAGE, UnitHeld
+from mfvjax.recipes import FACET_STATISTICS_SMALL, SMALL_IMAGE, UnitHeld
 from tests.tiny_network import tiny_network
 
 
@@ -76,7 +76,7 @@ def test_subjects_know_what_was_painted():
 
 
 def test_ways_are_recipes_with_an_objective():
-    assert facet_recall.WAYS["facet-statistics"].recipe == FACET_STATISTICS
+    assert facet_recall.WAYS["facet-statistics"].recipe == FACET_STATISTICS_SMALL
     assert facet_recall.WAYS["release"].recipe.objective == UnitHeld(hold=0.0)
     assert facet_recall.WAYS["held"].recipe.objective == SMALL_IMAGE.objective
 

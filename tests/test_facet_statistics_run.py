@@ -21,6 +21,7 @@ from mfvjax.pipeline.targets import largest_activation
 from mfvjax.recipes import (
     FACET_STATISTICS,
     FACET_STATISTICS_PATCH,
+    FACET_STATISTICS_SMALL,
     RECIPES,
     SMALL_IMAGE,
     SPECTROGRAM,
@@ -244,7 +245,7 @@ def test_the_recipe_that_runs_suits_what_is_shown():
     sounds = Domain(1, -80.0, 0.0, "spectrogram")
     assert default_recipe((64, 64), sounds, is_patch=False) is SPECTROGRAM
     facets = make_facets()
-    assert choose_recipe(COMPACT, facets, None, hold=None) is FACET_STATISTICS
+    assert choose_recipe(COMPACT, facets, None, hold=None) is FACET_STATISTICS_SMALL
     assert choose_recipe(COMPACT, facets, None, hold=2.0).objective == UnitAndStatistics(hold=2.0)
     patches = make_facets(
         "conv2:7", centroids=np.eye(3, 96), mean_images=np.zeros((3, 39, 39, 3), np.float32)
@@ -273,7 +274,7 @@ def run():
 
 
 def test_a_run_keeps_its_controls(run):
-    assert run.options["recipe"] == "facet-statistics"
+    assert run.options["recipe"] == "facet-statistics-small"
     controls = run.controls
     assert controls.names == ("start", "unit", "statistics", "placebo", "noise")
     np.testing.assert_array_equal(controls.images[0], run.facets.mean_images[0])

@@ -1,15 +1,17 @@
 """The recipe of facet statistics: its numbers, and that it meets what its objective asks for."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import optax
 import pytest
 
 from mfvjax.ascent import visualize
-from mfvjax.objective import statistics_objective, unit_objective
+from mfvjax.facet_objective import UnitAndStatistics
+from mfvjax.objective import TotalVariation, statistics_objective, unit_objective
 from mfvjax.parametrizations import Fourier
-from mfvjax.recipes import RECIPES
-from mfvjax.recipes.facet_statistics import FACET_STATISTICS
+from mfvjax.recipes import FACET_STATISTICS, FACET_STATISTICS_PATCH, FACET_STATISTICS_SMALL
 from mfvjax.views import RandomView
 from tests.tiny_network import tiny_network
 
@@ -18,7 +20,7 @@ LAYERS = ["conv1", "conv2"]
 
 def test_its_numbers():
     (phase,) = FACET_STATISTICS.phases
-    assert phase.num_steps == 128
+    assert (phase.num_steps, phase.num_views) == (64, 2)
     assert phase.parametrization == Fourier(decay=1.0, divisor=4.0, decorrelated=True)
     assert phase.view == (RandomView(0.6, 1.1, degrees=8.0, noise=None),)
     (update,) = phase.update
@@ -26,7 +28,19 @@ def test_its_numbers():
     assert update.options == {"learning_rate": 0.05}
     assert (phase.projections, phase.penalties, phase.target) == ((), (), "unit")
     assert FACET_STATISTICS.canvas_sizes((227, 227)) == [(257, 257)]
-    assert "facet-statistics" not in RECIPES  # runs do not yet make its objectives
+    assert FACET_STATISTICS.objective == UnitAndStatistics(unit=1.0, statistics=1.0, codes=1.0)
+
+
+def test_what_small_inputs_and_patches_have_instead():
+    (small,), (patch,) = FACET_STATISTICS_SMALL.phases, FACET_STATISTICS_PATCH.phases
+    (whole,) = FACET_STATISTICS.phases
+    assert small.penalties == (TotalVariation(beta=1.0, weight=0.05),)
+    assert small.update[0].options == {"learning_rate": 0.03}
+    plain = dataclasses.replace(small, penalties=(), update=whole.update)
+    assert plain == whole
+    assert patch.view == (RandomView(0.8, 1.05, degrees=8.0),)
+    assert dataclasses.replace(patch, view=whole.view, scale=1.13) == whole
+    assert FACET_STATISTICS_PATCH.objective == UnitAndStatistics(unit=0.1)
 
 
 @pytest.fixture(scope="module")

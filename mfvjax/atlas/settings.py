@@ -29,6 +29,7 @@ from mfvjax.recipe import Recipe
 from mfvjax.recipes import (
     FACET_STATISTICS,
     FACET_STATISTICS_PATCH,
+    FACET_STATISTICS_SMALL,
     SMALL_IMAGE,
     SPECTROGRAM,
     default_recipe,
@@ -136,7 +137,13 @@ class Settings:
     def plan(self, facets_per_device: int) -> AtlasPlan:
         """All of this as plain values."""
         names = hashlib.sha256("\n".join(self.source.names).encode("utf-8", "surrogateescape"))
-        defaults = [FACET_STATISTICS, FACET_STATISTICS_PATCH, SMALL_IMAGE, SPECTROGRAM]
+        defaults = [
+            FACET_STATISTICS,
+            FACET_STATISTICS_SMALL,
+            FACET_STATISTICS_PATCH,
+            SMALL_IMAGE,
+            SPECTROGRAM,
+        ]
         recipes = defaults if self.recipe is None else [self.recipe]
         phases = "\n".join(recipe.sha256 for recipe in recipes)
         ids = None if self.class_ids is None else "\n".join(self.class_ids)

@@ -16,7 +16,8 @@ Network: TypeAlias = Annotated[
     typer.Option(
         "--network",
         "-n",
-        help="A .safetensors file, the name of a fetched network, or 'compact', the bundled one.",
+        help="A .safetensors file, the name of a fetched network, or 'compact' or "
+        "'compact-resnet', the bundled ones.",
     ),
 ]
 Images: TypeAlias = Annotated[
@@ -62,9 +63,9 @@ RecipeOption: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         "--recipe",
-        help="facet-statistics (the default), facet-statistics-patch (hidden units), mean-image, "
-        "small-image, spectrogram, release-mean-image, release-center-biased or "
-        "paper-center-biased.",
+        help="facet-statistics (the default), facet-statistics-small (inputs under 160 pixels), "
+        "facet-statistics-patch (hidden units), mean-image, small-image, spectrogram, "
+        "release-mean-image, release-center-biased or paper-center-biased.",
     ),
 ]
 Steps: TypeAlias = Annotated[

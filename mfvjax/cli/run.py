@@ -10,7 +10,7 @@ NEEDS_ARGUMENTS = False
 def command(
     network: o.Network = "compact",
     images: o.Images = None,
-    unit: o.UnitOption = "fc8:0",
+    unit: o.UnitOption = "fc8:6",
     facets: o.NumFacets = None,
     top: o.Top = None,
     mean_images: o.MeanImages = o.DEFAULT_MEAN_IMAGES,
@@ -34,8 +34,8 @@ def command(
 ) -> None:
     """Find a unit's facets, visualize each, score them, and write a page worth keeping.
 
-    Without options: the bundled network and painted pictures of one of its classes, so that you
-    see what comes out, in half a minute. With your own:
+    Without options: the bundled network, painted pictures of one of its classes, and a second
+    bundled network as judge, so that you see what comes out, in half a minute. With your own:
 
         mfvjax run -n caffenet -i imagenet/n02992211 -u fc8:486 -k 10
 
@@ -52,6 +52,8 @@ def command(
     from mfvjax.store import open_run_folder
 
     opened = open_network(network, precision=precision)
+    if network == "compact" and judge is None:
+        judge = "compact-resnet"
     judged = judging(judge, judge_class, opened)
     discovery = o.discovery(top, mean_images, code_layer, positions)
     chosen = o.num_facets(facets or ("auto" if images is None else "10"))

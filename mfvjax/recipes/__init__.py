@@ -8,6 +8,7 @@ from mfvjax.facet_objective import UnitHeld as UnitHeld
 from mfvjax.recipe import Recipe
 from mfvjax.recipes.facet_statistics import FACET_STATISTICS as FACET_STATISTICS
 from mfvjax.recipes.facet_statistics import FACET_STATISTICS_PATCH as FACET_STATISTICS_PATCH
+from mfvjax.recipes.facet_statistics import FACET_STATISTICS_SMALL as FACET_STATISTICS_SMALL
 from mfvjax.recipes.published import MEAN_IMAGE as MEAN_IMAGE
 from mfvjax.recipes.published import PAPER_CENTER_BIASED as PAPER_CENTER_BIASED
 from mfvjax.recipes.published import RELEASE_CENTER_BIASED as RELEASE_CENTER_BIASED
@@ -15,6 +16,7 @@ from mfvjax.recipes.published import RELEASE_MEAN_IMAGE as RELEASE_MEAN_IMAGE
 from mfvjax.recipes.small_image import SMALL_IMAGE as SMALL_IMAGE
 from mfvjax.recipes.small_image import SPECTROGRAM as SPECTROGRAM
 
+_SMALL_PX = 160
 _SMALLEST_PX = 32
 """Smaller images have no layers of several depths to take statistics in."""
 
@@ -22,6 +24,7 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         FACET_STATISTICS,
+        FACET_STATISTICS_SMALL,
         FACET_STATISTICS_PATCH,
         PAPER_CENTER_BIASED,
         RELEASE_CENTER_BIASED,
@@ -39,14 +42,17 @@ def default_recipe(size: tuple[int, int], domain: Domain = RGB, *, is_patch: boo
     Args:
       size: ``(height, width)`` of what is visualized: the network's input or a receptive field.
       domain: of the images; where rows and columns are not alike it is `SPECTROGRAM`.
-      is_patch: whether it is a receptive field, for which it is `FACET_STATISTICS_PATCH`; where the
-        shorter side is under 32 pixels it is `SMALL_IMAGE`.
+      is_patch: whether it is a receptive field, for which it is `FACET_STATISTICS_PATCH`; whole
+        images have `FACET_STATISTICS_SMALL` where the shorter side is under 160 pixels. Under 32
+        it is `SMALL_IMAGE`.
     """
     if not domain.is_picture:
         return SPECTROGRAM
     if min(size) < _SMALLEST_PX:
         return SMALL_IMAGE
-    return FACET_STATISTICS_PATCH if is_patch else FACET_STATISTICS
+    if is_patch:
+        return FACET_STATISTICS_PATCH
+    return FACET_STATISTICS_SMALL if min(size) < _SMALL_PX else FACET_STATISTICS
 
 
 def find_recipe(name: str) -> Recipe:

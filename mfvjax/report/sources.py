@@ -44,6 +44,12 @@ _NOTES = {
         "facet's own images.",
         _STATISTICS,
     ),
+    "facet-statistics-small": (
+        "From the facet's mean image, in Fourier space and under random views, with a little total "
+        "variation: the unit rises while means and deviations of the network's channels, at all "
+        "depths, meet those of the facet's own images.",
+        _STATISTICS,
+    ),
     "facet-statistics-patch": (
         "For a unit that sees a part of the image: from the mean of the facet's patches, in "
         "Fourier space and under views that move little, the unit rises while means and deviations "
