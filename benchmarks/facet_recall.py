@@ -11,11 +11,11 @@ painted pictures that had no part in the references, the judge's ceiling.
 
 Ways: `facet-statistics`, the default for this size (facet-statistics-small); `no-unit` and
 `no-statistics`, the same with the statistics or the unit alone; `held`, `small-image` with the
-holding term; `free`, the same without it (the paper's objective); `mean-image`, the authors' numbers with it; `release`, the authors' recipe as
-they ran it, without it; `noise`, the default but started from noise; `noise-free`, the unit alone
-from noise. Own scores are those of the network that made the pictures: recall of its own clusters,
-and its activation over the largest of a real image. Last come the distance of colors to the facet's
-real images, and seconds.
+holding term; `free`, the same without it (the paper's objective); `mean-image`, the authors'
+numbers with it; `release`, the authors' recipe as they ran it, without it; `noise`, the default
+but started from noise; `noise-free`, the unit alone from noise. Own scores are those of the network
+that made the pictures: recall of its own clusters, and its activation over the largest of a real
+image. Last come the distance of colors to the facet's real images, and seconds.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def test_what_small_inputs_and_patches_have_instead():
     assert plain == whole
     assert patch.view == (RandomView(0.8, 1.05, degrees=8.0),)
     assert dataclasses.replace(patch, view=whole.view, scale=1.13) == whole
-    assert FACET_STATISTICS_PATCH.objective == UnitAndStatistics(unit=0.1)
+    assert FACET_STATISTICS_PATCH.objective == UnitAndStatistics(unit=0.05)
 
 
 @pytest.fixture(scope="module")
