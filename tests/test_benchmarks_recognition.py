@@ -59,8 +59,8 @@ def test_scores_of_pictures_are_those_of_oracles(subject):
     row = recognition.row_of(TARGET, JUDGE, subject, images, 3.0)
     seen = JUDGE.activations(images.astype(np.float32))
     classifier = NearestCentroid().fit(subject.codes, subject.facets.assignment)
-    found = classifier.predict(np.asarray(seen["pool5"]))
-    order = np.argsort(-np.asarray(seen["fc6"]), axis=1)
+    found = classifier.predict(np.asarray(seen["pool5"]).reshape(2, -1))
+    order = np.argsort(-np.asarray(seen["fc6"]).reshape(2, -1), axis=1)
     ranks = np.argmax(order == 2, axis=1) + 1
     own = np.asarray(TARGET.activations(images.astype(np.float32), "fc8")["fc8"])[:, 2]
     real = subject.facets.activations
