@@ -22,8 +22,8 @@ def test_the_folder_holds_every_unit_and_nothing_else(whole_atlas):
     assert (atlas.missing, atlas.damaged, atlas.by_class) == ((), {}, 3)
     assert sorted(os.listdir(out)) == ["atlas.json", "atlas.lock", "index.html", "units"]
     assert sorted(os.listdir(out / "units")) == FOLDERS
-    files = {"arrays.npz", "cover.jpg", "facets", "facets.jpg", "nearest", "report.html"}
-    assert set(os.listdir(out / "units" / "fc-0000")) == files | {"run.json"}
+    files = {"arrays.npz", "controls", "cover.jpg", "facets", "facets.jpg", "nearest", "run.json"}
+    assert set(os.listdir(out / "units" / "fc-0000")) == files | {"report.html"}
 
 
 def test_progress_is_told_step_by_step(whole_atlas):

@@ -96,8 +96,18 @@ def test_the_class_can_be_told(run, asked, judge_file, tmp_path):
 
 
 def test_a_run_without_a_judge_has_none(run, asked, tmp_path):
-    assert json.loads(run("run", "--json", "--out", tmp_path / "job")[1])["judgements"] == []
+    words = ["--judge", "none", "--json", "--out", tmp_path / "job"]
+    assert json.loads(run("run", *words)[1])["judgements"] == []
     assert load_run(tmp_path / "job").judgements == ()
+
+
+def test_the_second_bundled_network_judges_the_first(run, asked, tmp_path):
+    out = run("run", "--json", "--out", tmp_path / "job")[1]
+    [judgement] = json.loads(out)["judgements"]
+    assert judgement["judge"]["name"] == "compact-resnet"
+    assert [one.judge["name"] for one in load_run(tmp_path / "job").judgements] == [
+        "compact-resnet"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 import mfvjax.cli
 import mfvjax.pipeline
-from mfvjax.cli._options import DEFAULT_HOLD, DEFAULT_MEAN_IMAGES, DEFAULT_POSITIONS
+from mfvjax.cli._options import DEFAULT_MEAN_IMAGES, DEFAULT_POSITIONS
 from mfvjax.facets.discover import discover_facets
 from mfvjax.facets.result import Facets
 from mfvjax.store import load_run
@@ -51,7 +51,8 @@ def asked(monkeypatch):
     return calls
 
 
-SMALL = ["-u", SMALL_JOB["unit"], "-k", "2", "--steps", "0.25"]
+RECIPE = ["--recipe", SMALL_JOB["recipe"], "--steps", "0.25"]
+SMALL = ["-u", SMALL_JOB["unit"], "-k", "2", *RECIPE]
 
 
 def test_the_whole_job_leaves_a_run_and_a_page(run, tmp_path):
@@ -80,7 +81,7 @@ def test_the_steps_alone_give_what_the_job_gives(run, tmp_path):
     assert "2 facets of 80 images, sizes [40, 40]" in out
     assert Facets.load(file).num_facets == 2
     folder = tmp_path / "shown"
-    assert run("visualize", file, "--steps", "0.25", "--out", folder, "-q")[0] == 0
+    assert run("visualize", file, *RECIPE, "--out", folder, "-q")[0] == 0
     np.testing.assert_array_equal(load_run(folder).shown.images, small_run().shown.images)
     assert run("facets", file, "-u", "fc8:2", "-k", "3", "--seed", "4", "--json")[0] == 0
     assert Facets.load(file).num_facets == 3
@@ -92,14 +93,17 @@ def test_the_steps_alone_give_what_the_job_gives(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], {"network": "compact", "images": "facetworld:bell pepper", "num_facets": "auto"}),
+        ([], {"network": "compact", "images": "facetworld:balloon", "num_facets": "auto"}),
         (["-u", "fc8:2"], {"unit": "fc8:2", "images": "facetworld:pool table"}),
         (["-i", "some/folder"], {"images": "some/folder", "num_facets": 10}),
         (["-k", "7"], {"num_facets": 7}),
         (["-k", "auto", "-i", "x"], {"num_facets": "auto"}),
         (["--recipe", "release-mean-image"], {"recipe": "release-mean-image"}),
         (["--steps", "0.5"], {"step_fraction": 0.5}),
+        ([], {"hold": None, "controls": True, "placebo": None, "recipe": None}),
         (["--hold", "0"], {"hold": 0.0}),
+        (["--no-controls"], {"controls": False}),
+        (["--placebo", "other"], {"placebo": "other"}),
         (["--seed", "9"], {"seed": 9}),
         (["--precision", "bfloat16"], {"precision": "bfloat16"}),
         (["--top", "2%"], {"top_fraction": 0.02}),
@@ -116,9 +120,6 @@ def test_every_option_of_run_reaches_the_job(run, asked, tmp_path, arguments, ex
 
 
 def test_defaults_of_command_and_function_agree():
-    from mfvjax.pipeline.run_unit import DEFAULT_HOLD as OF_THE_FUNCTION
-
-    assert OF_THE_FUNCTION == DEFAULT_HOLD
     parameters = inspect.signature(discover_facets).parameters
     assert parameters["num_mean_images"].default == DEFAULT_MEAN_IMAGES
     assert parameters["positions"].default == DEFAULT_POSITIONS
@@ -127,11 +128,11 @@ def test_defaults_of_command_and_function_agree():
 def test_output_options(run, asked, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("run", "-q")[1] == ""
-    assert load_run(tmp_path / "mfv_runs" / "compact_fc8-0").num_facets == 2
+    assert load_run(tmp_path / "mfv_runs" / "compact_fc8-6").num_facets == 2
     code, out, _ = run("run", "--json", "--overwrite", "--figures")
     facts = json.loads(out)
     assert (code, facts["num_facets"], facts["title"]) == (0, 2, "pool table")
-    assert (tmp_path / "mfv_runs" / "compact_fc8-0" / "figures" / "facets.png").exists()
+    assert (tmp_path / "mfv_runs" / "compact_fc8-6" / "figures" / "facets.png").exists()
     assert run("run", "--device", "cpu", "--overwrite", "-q")[0] == 0
 
 

@@ -26,6 +26,7 @@ from mfvjax.objective import (
 )
 from mfvjax.parametrizations import Fourier, FourierPhase
 from mfvjax.priors.projections import Blur, Clip, Decay, SmallNorm
+from mfvjax.priors.tv_projection import TV
 from mfvjax.recipe import Phase, Recipe
 from mfvjax.recipes import RECIPES
 from mfvjax.updates import GradientBlur, MeanAbsoluteStep, Optax
@@ -114,7 +115,8 @@ def test_recipes_lower_for_every_device(name, precision):
             outer = [loop for loop in loops if not loop.inside]
             assert [loop.ends for loop in outer] == ["bounded"]  # as many steps as it is told
             sweeps = [loop for loop in loops if loop.inside]
-            tolerance = recipe.phases[0].projections[1].tolerance
+            rules = [one for one in recipe.phases[0].projections if isinstance(one, TV)]
+            tolerance = rules[0].tolerance if rules else None
             # To a tolerance: until it is met, four sweeps at a time. Else: a constant number.
             allowed = {"counted"} if tolerance is None else {"counted", "until"}
             assert {loop.ends for loop in sweeps} <= allowed, platform

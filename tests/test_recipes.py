@@ -6,13 +6,15 @@ import numpy as np
 import optax
 import pytest
 
-from mfvjax.domain import GREY, Domain
+from mfvjax.domain import GREY, RGB, Domain
 from mfvjax.objective import AlphaNorm, Energy
 from mfvjax.parametrizations import Fourier
 from mfvjax.priors.projections import Clip
 from mfvjax.priors.tv_projection import TV
 from mfvjax.recipe import Phase, Recipe
 from mfvjax.recipes import (
+    FACET_STATISTICS,
+    FACET_STATISTICS_SMALL,
     MEAN_IMAGE,
     PAPER_CENTER_BIASED,
     RECIPES,
@@ -155,10 +157,15 @@ def test_margins_follow_the_input_size():
 
 
 def test_small_images_and_spectrograms_get_their_own_recipe():
-    assert default_recipe((96, 300)) is default_recipe((96, 96), GREY) is SMALL_IMAGE
-    assert default_recipe((227, 227)) is default_recipe((160, 160)) is MEAN_IMAGE
-    sounds = Domain(1, -80.0, 0.0, "spectrogram")
-    assert default_recipe((227, 227), sounds) is SPECTROGRAM
+    for size, domain, recipe in (
+        ((96, 300), RGB, FACET_STATISTICS_SMALL),
+        ((96, 96), GREY, FACET_STATISTICS_SMALL),
+        ((28, 28), GREY, SMALL_IMAGE),
+        ((227, 227), RGB, FACET_STATISTICS),
+        ((160, 160), RGB, FACET_STATISTICS),
+        ((227, 227), Domain(1, -80.0, 0.0, "spectrogram"), SPECTROGRAM),
+    ):
+        assert default_recipe(size, domain, is_patch=False) is recipe
     # Crops of a spectrogram move along time only.
     assert {size[0] for size in SPECTROGRAM.canvas_sizes((64, 64))} == {64}
     assert SPECTROGRAM.canvas_sizes((64, 64))[-1] == (64, 77)
@@ -254,7 +261,7 @@ def test_a_bad_phase_option_is_named(changes, message):
         (lambda: Ramp(0, float("nan")), "ramp end must be a finite number"),
         (lambda: Recipe("empty", ()), "recipe 'empty' has no phases"),
         (lambda: MEAN_IMAGE.shortened(0), r"factor=0 must be above 0"),
-        (lambda: find_recipe("best"), "no recipe 'best'; there are: paper-center-biased"),
+        (lambda: find_recipe("best"), "no recipe 'best'; there are: facet-statistics"),
         (
             lambda: Recipe("mine", (a_phase(margin=12),)).for_input((24, 24)),
             "phase 1: a margin of 12 pixels at each side leaves",

@@ -97,7 +97,7 @@ def test_a_table_without_colors(capsys):
     rgb, sounds = capsys.readouterr().out.split("Open ")[:2]
     assert "color distance" in rgb
     assert "color" not in sounds
-    assert "activation percentile" in " ".join(sounds.split())
+    assert "recalled by own code" in " ".join(sounds.split())
 
 
 def test_networks_say_what_they_take():

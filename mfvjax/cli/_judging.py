@@ -17,7 +17,7 @@ def judging(judge: str | None, judge_class: str | None, network: Network) -> Cal
     """A function that has a run judged; without a judge it gives the run as it is.
 
     Args:
-      judge: as ``--judge``.
+      judge: as ``--judge``; "none" for none.
       judge_class: as ``--judge-class``.
       network: that the run's pictures are made for.
 
@@ -25,7 +25,7 @@ def judging(judge: str | None, judge_class: str | None, network: Network) -> Cal
       typer.BadParameter: a class is told, but no judge.
       ValueError, FileNotFoundError: as `mfvjax.judging.check_judge` and `Network.load`.
     """
-    if judge is None:
+    if judge is None or judge == "none":
         if judge_class is not None:
             raise typer.BadParameter("there is no --judge", param_hint="--judge-class")
         return lambda run: run

@@ -121,7 +121,8 @@ Judge: TypeAlias = Annotated[
     typer.Option(
         "--judge",
         help="Another network that says what it sees in the pictures: a .safetensors file, or a "
-        "name as for --network.",
+        "name as for --network. Of 'compact' it is 'compact-resnet' if nothing else is asked for; "
+        "'none' for none.",
     ),
 ]
 JudgeClass: TypeAlias = Annotated[

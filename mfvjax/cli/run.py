@@ -52,7 +52,7 @@ def command(
     from mfvjax.store import open_run_folder
 
     opened = open_network(network, precision=precision)
-    if network == "compact" and judge is None:
+    if network == "compact" and judge is None and judge_class is None:
         judge = "compact-resnet"
     judged = judging(judge, judge_class, opened)
     discovery = o.discovery(top, mean_images, code_layer, positions)
