@@ -28,10 +28,10 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from benchmarks.harness import header, write
+from benchmarks.harness import RESULTS, header, write
 from benchmarks.networks import NETWORKS, data_folder
 from benchmarks.recognition_ways import WAYS, Way
-from benchmarks.report import Table, print_table, tables_as_data
+from benchmarks.report import Table, fill_readme, print_table, tables_as_data
 from mfvjax import metrics
 from mfvjax.ascent import visualize
 from mfvjax.domain import RGB
@@ -312,10 +312,12 @@ def main() -> None:
         print_table(one)
     detail = {way: {c: dataclasses.asdict(r) for c, r in of.items()} for way, of in rows.items()}
     command = f"python -m benchmarks.recognition --target {args.target} --judge {args.judge}"
+    command += "" if ways == list(WAYS) else f" --ways {args.ways}"
     results = {"command": command, "tables": tables_as_data(tables), "classes": detail}
     print("montages in", work)
     if classes == list(CLASSES):
         print("written to", write(f"recognition_{args.target}", results, head=header()))
+        fill_readme(RESULTS.parent / "README.md", RESULTS)
 
 
 def _notes(args: argparse.Namespace) -> tuple[str, ...]:
