@@ -109,12 +109,12 @@ def slow_objective(network, image, unit, sets, weights, largest):
     """The formula of `UnitAndStatistics`, image by image in NumPy."""
 
     def moments(images, layer):
-        seen = np.asarray(network.activations(images, layer)[layer], np.float64)
+        seen = np.asarray(network.activations(images)[layer], np.float64)
         places = seen.reshape(len(seen), -1, seen.shape[-1])
         return places.mean(axis=1), places.std(axis=1)
 
     def code(images, layer):
-        return np.asarray(network.activations(images, layer)[layer], np.float64)
+        return np.asarray(network.activations(images)[layer], np.float64)
 
     total = weights.unit * code(image[None], "fc8")[0, unit] / largest
     for layer in LAYERS:
@@ -405,7 +405,7 @@ def test_a_hidden_units_placebo_is_of_its_patches_size():
     assert found.images.shape[1:] == (39, 39, 3)
 
 
-def test_a_run_from_before_hidden_units_were_read_inside_replays_as_it_was(monkeypatch):
+def test_a_run_from_before_hidden_units_were_read_inside_replays_as_it_was(run, monkeypatch):
     asked = {}
 
     def stop(network, images, **options):
@@ -415,8 +415,7 @@ def test_a_run_from_before_hidden_units_were_read_inside_replays_as_it_was(monke
     module = importlib.import_module("mfvjax.pipeline.replay")
     monkeypatch.setattr(module, "run_unit", stop)
     for stored, positions in (({}, "all"), ({"positions": "inside"}, "inside")):
-        old = small_run()
-        old = dataclasses.replace(old, options={**old.options, "discovery": stored})
+        old = dataclasses.replace(run, options={**run.options, "discovery": stored})
         with pytest.raises(InterruptedError):
             replay(old)
         assert asked["positions"] == positions
