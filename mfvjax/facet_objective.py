@@ -1,13 +1,14 @@
 """What a facet's picture climbs besides its unit, as plain values of a recipe.
 
 A recipe says how pictures move, and with one of these what keeps each at its own facet.
-`mfvjax.pipeline.targets` makes the objectives of a unit's facets from them.
+`mfvjax.pipeline.targets` makes the objectives of a unit's facets from them, of those that
+``needs_references`` with the facet's real images.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 # On SqueezeNet's golf balls (ten facets, 0.3 of MEAN_IMAGE's steps) 1 held 8 of 10, 5 all ten, and
 # 20 nine at lower activations; all by the network's own code.
@@ -27,6 +28,8 @@ class UnitHeld:
     """
 
     hold: float = DEFAULT_HOLD
+
+    needs_references: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_weights(self)
@@ -61,6 +64,8 @@ class UnitAndStatistics:
     num_layers: int = 7
     percentile: float = 99.0
     hold: float = 0.0
+
+    needs_references: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_weights(self)

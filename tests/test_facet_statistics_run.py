@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mfvjax.atlas import build_atlas
 from mfvjax.domain import Domain
 from mfvjax.facet_objective import UnitAndStatistics, UnitHeld
 from mfvjax.network import Network
@@ -27,6 +28,7 @@ from mfvjax.recipes import (
     SPECTROGRAM,
     default_recipe,
 )
+from mfvjax.store import load_run
 from mfvjax.types import LayerInfo, ReceptiveField, Unit
 from tests.small_job import small_run
 from tests.test_pipeline import make_facets
@@ -323,7 +325,7 @@ def test_a_hidden_unit_is_shown_in_its_field_with_statistics():
     )
     assert found.options["recipe"] == "facet-statistics-patch"
     assert found.shown.images.shape == (2, 39, 39, 3)
-    assert "of the pool that are not its strongest" in found.controls.about[3]
+    assert "of the rest of the pool" in found.controls.about[3]
 
 
 def paint_pool(folder):
@@ -360,7 +362,7 @@ def placebo_of(images, count, *, given=None):
 def test_a_placebo_is_what_is_given_or_at_hand(tmp_path):
     paint_pool(tmp_path)
     rest = placebo_of(str(tmp_path / "cat"), 3)
-    assert rest.what == "15 images of the pool that are not its strongest"
+    assert rest.what == "15 images of the rest of the pool"
     assert rest.images.max() < 100
     assert rest.images.min() >= 43
     beside = placebo_of(str(tmp_path / "cat"), 20)
@@ -419,3 +421,19 @@ def test_a_run_from_before_hidden_units_were_read_inside_replays_as_it_was(run, 
         with pytest.raises(InterruptedError):
             replay(old)
         assert asked["positions"] == positions
+
+
+def test_an_atlas_makes_statistics_and_controls_as_a_run_does(tmp_path):
+    options = {"num_facets": 2, "top_count": 60, "step_fraction": 0.04, "controls": True}
+    build_atlas(
+        COMPACT, "facetworld:pool table", units=["conv2:3"], out=tmp_path / "atlas", **options
+    )
+    stored = load_run(tmp_path / "atlas/units/conv2-0003")
+    alone = run_unit(COMPACT, "facetworld:pool table", unit="conv2:3", **options)
+    assert stored.options["recipe"] == alone.options["recipe"] == "facet-statistics-patch"
+    assert stored.controls.names == ("start", "unit", "statistics", "placebo", "noise")
+    assert stored.controls.about == alone.controls.about
+    # Stored in 8 bits.
+    np.testing.assert_allclose(stored.controls.images, alone.controls.images, atol=1)
+    np.testing.assert_allclose(stored.shown.images, alone.shown.images, atol=0.1)
+    assert stored.summary["recall_start"] == alone.summary["recall_start"]

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from mfvjax.atlas.cover import CELL_PX, PER_ROW
 from mfvjax.atlas.folder import INDEX, UNITS, AtlasFolder
 from mfvjax.domain import Domain
+from mfvjax.judgement import Judgement
 from mfvjax.report import words
 from mfvjax.report.files import write_whole
 from mfvjax.report.page import environment, policy_hash
@@ -33,6 +34,7 @@ _OF_FACETS = (
     "homogeneity",
 )
 _JUDGED = "judged:"
+_START = "start_"
 _OF_JUDGES = {
     "top_1": (
         "Class first, by {}",
@@ -49,6 +51,16 @@ _OF_JUDGES = {
         "higher",
         "Share of the facets whose picture is, by the code of {}, nearest to its own real images.",
     ),
+    "start_top_1": (
+        "Untouched starts' class first, by {}",
+        None,
+        "The same share of the mean images that {} is shown as they were.",
+    ),
+    "start_recall": (
+        "Untouched starts recalled by {}",
+        None,
+        "The same share of the mean images that {} is shown as they were.",
+    ),
     "percentile": (
         "Similarity percentile by {}",
         "higher",
@@ -56,7 +68,7 @@ _OF_JUDGES = {
         "it than its picture.",
     ),
 }
-_OF_UNITS = ("recall", "diversity", "image_diversity", "stability")
+_OF_UNITS = ("recall", "recall_start", "diversity", "image_diversity", "stability")
 
 
 def write_index(folder: AtlasFolder) -> pathlib.Path:
@@ -98,6 +110,13 @@ def _entry(unit: str, name: str, head: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _number(judgement: Judgement, key: str) -> float:
+    """Of the pictures, or of what they started from."""
+    if key.startswith(_START):
+        return judgement.start.summary[key.removeprefix(_START)]
+    return judgement.shown.summary[key]
+
+
 def _judged(head: dict[str, Any]) -> dict[str, float]:
     """What judges say of a unit, by name of the judge and of the number."""
     try:
@@ -105,7 +124,7 @@ def _judged(head: dict[str, Any]) -> dict[str, float]:
     except (KeyError, TypeError, ValueError, AttributeError):  # damaged; the rest can be shown
         return {}
     return {
-        f"{_JUDGED}{key}:{judgement.judge['name']}": judgement.shown.summary[key]
+        f"{_JUDGED}{key}:{judgement.judge['name']}": _number(judgement, key)
         for judgement in judgements
         for key in _OF_JUDGES
     }
@@ -167,7 +186,7 @@ def _about(name: str, domain: Domain) -> words.Column:
         return words.column(name, domain)
     _, key, judge = name.split(":", 2)
     title, better, definition = _OF_JUDGES[key]
-    return words.Column(name, title.format(judge), "", better, definition.format(judge))
+    return words.Column(name, title.format(judge), "", better or "", definition.format(judge))
 
 
 def _card(entry: dict[str, Any]) -> dict[str, Any]:
@@ -214,8 +233,8 @@ def _summary(
     shown = []
     for column in columns:
         name = column.get("score", "")
-        of_judge = name.startswith(_JUDGED) and name.split(":")[1] in ("top_1", "recall")
-        if of_judge or name in ("recall", "activation_percentile", "diversity"):
+        of_judge = name.startswith(_JUDGED) and name.split(":")[1].endswith(("top_1", "recall"))
+        if of_judge or name in ("recall", "recall_start", "activation_percentile", "diversity"):
             mean = _mean([entry["scores"].get(column["score"]) for entry in entries.values()])
             about = column["about"]
             shown.append(

@@ -19,7 +19,6 @@ from mfvjax.atlas.folder import AtlasFolder
 from mfvjax.atlas.index import write_index
 from mfvjax.atlas.settings import Settings
 from mfvjax.atlas.writers import Writers
-from mfvjax.facet_objective import UnitAndStatistics
 from mfvjax.judging import judged
 from mfvjax.network import Network
 from mfvjax.pipeline.assemble import assemble_run, nearest_images, read_pictures
@@ -129,7 +128,7 @@ def _jobs(settings: Settings, folder: AtlasFolder, choices: Sequence[Choice]) ->
     for choice in choices:
         facets = load_facets(source, folder, choice.unit)
         recipe = settings.recipe_of(network.resolve(facets.unit))
-        needs_images = isinstance(recipe.objective, UnitAndStatistics)
+        needs_images = recipe.objective.needs_references
         placebo = None
         if needs_images and settings.controls:
             placebo = find_placebo(network, facets, source, source, given=None)

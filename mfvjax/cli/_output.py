@@ -109,11 +109,20 @@ def print_run(run: Run, folder: pathlib.Path, *, as_json: bool, quiet: bool) -> 
     for judgement in run.judgements:
         console.print(_judged(judgement))
     console.print(
-        f"own recall {run.summary['recall']:.2f} (own network's code), "
+        f"own recall {run.summary['recall']:.2f} (own network's code"
+        + _beside_recall(run)
+        + "), "
         + ", ".join(f"{step} {seconds:.1f} s" for step, seconds in run.timings.items()),
         highlight=False,
     )
     console.print(f"Open {folder / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _beside_recall(run: Run) -> str:
+    """Untouched start and chance; runs of version 0.1 do not know their start's."""
+    start = run.summary.get("recall_start")
+    known = "" if start is None else f"; untouched start {start:.2f}"
+    return f"{known}; chance {1 / run.num_facets:.2f}"
 
 
 def _judged(judgement: Judgement) -> Table:

@@ -113,6 +113,14 @@ METRICS: Mapping[str, Metric] = types.MappingProxyType(
             "the ascent may climb; chance is one over their number.",
             whole_run=True,
         ),
+        "recall_start": Metric(
+            "own recall, untouched start",
+            "",
+            None,
+            "The same for the mean images that the visualizations started from: what they gained "
+            "is not more than the difference.",
+            whole_run=True,
+        ),
         "diversity": Metric(
             "diversity",
             "",

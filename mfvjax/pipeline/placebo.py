@@ -63,7 +63,7 @@ def find_placebo(
     skipped = {image.name for image in facets.skipped}
     others = np.array([i for i in others if source.names[i] not in skipped], int)
     if len(others) >= _NUM_IMAGES:
-        return _taken(network, facets, source, others, " of the pool that are not its strongest")
+        return _taken(network, facets, source, others, " of the rest of the pool")
     painted = painted_name(images)
     if painted is not None:
         from mfvjax import facetworld

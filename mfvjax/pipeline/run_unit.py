@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 from mfvjax.ascent import visualize
-from mfvjax.facet_objective import UnitAndStatistics
 from mfvjax.facets.discover import discover_facets
 from mfvjax.facets.result import Facets
 from mfvjax.images import ImageSource
@@ -162,7 +161,7 @@ def _run_facets(
     chosen = choose_recipe(network, facets, recipe, hold=hold)
     with watch("reading images"):
         pictures = read_pictures(network, source, facets)
-        needs_placebo = controls and isinstance(chosen.objective, UnitAndStatistics)
+        needs_placebo = controls and chosen.objective.needs_references
         other = (
             find_placebo(network, facets, images, source, given=placebo) if needs_placebo else None
         )

@@ -66,6 +66,8 @@ def score(
     codes = _codes(network, facets, plan, windows)
     own = np.arange(k)
     hits, margin = metrics.facet_recall(codes[:k], own, facets.code_centroids)
+    starts = _codes(network, facets, plan, plan.starts[:k])
+    start_hits, _ = metrics.facet_recall(starts, own, facets.code_centroids)
     energy = _gradient_energy(network, plan, windows[:k])
     of_all = unit_activations(network, plan, windows)
     activations = of_all[:k]
@@ -90,6 +92,7 @@ def score(
     }
     summary = {
         "recall": float(np.mean(hits)),
+        "recall_start": float(np.mean(start_hits)),
         "image_diversity": metrics.image_diversity(
             windows[:k], domain=network.preprocessing.domain
         ),
