@@ -34,6 +34,7 @@ from benchmarks.recognition_ways import WAYS, Way
 from benchmarks.report import Table, fill_readme, print_table, tables_as_data
 from mfvjax import metrics
 from mfvjax.ascent import visualize
+from mfvjax.ascent.inputs import facet_keys
 from mfvjax.domain import RGB
 from mfvjax.facets.discover import discover_facets
 from mfvjax.facets.result import Facets
@@ -52,6 +53,7 @@ CLASSES = {  # folder and unit of each
 }
 TUNED_ON = ("golf ball", "church")
 _BATCH = 32
+_AT_ONCE = 5  # facets of one call, and of one file of kept work
 _COLUMNS = (
     "way",
     "top-1",
@@ -154,23 +156,36 @@ def make(
     way: Way,
     subject: Subject,
     others: np.ndarray,
-    path: pathlib.Path,
+    kept: str,
     num_first: int,
 ) -> tuple[np.ndarray, float]:
-    """8-bit pictures of a class's facets, and processor seconds per facet; kept in `path`."""
-    if not path.exists():
-        objectives, starts = way.plan(target, subject.facets, subject.references, others)
-        count = len(starts) if way.is_all else min(num_first, len(starts))
-        recipe = way.recipe_for(target, subject.references)
-        run = functools.partial(visualize, target, objectives[:count], starts[:count], key=0)
-        run(recipe=recipe.shortened(2 / recipe.num_steps))  # compiles
-        started = time.process_time()
-        canvases = run(recipe=recipe).images
-        seconds = (time.process_time() - started) / count
-        images = center_windows(canvases, target.input_size).clip(0, 255).round()
-        np.savez(path, images=images.astype(np.uint8), seconds=seconds)
-    with np.load(path) as arrays:
-        return arrays["images"], float(arrays["seconds"])
+    """8-bit pictures of a class's first facets, and processor seconds per facet.
+
+    Made `_AT_ONCE` at a time, and kept in files that begin with `kept`.
+    """
+    count = subject.facets.num_facets if way.is_all else num_first
+    count = min(count, subject.facets.num_facets)
+    plan = functools.cache(lambda: way.plan(target, subject.facets, subject.references, others))
+    pictures, seconds = [], []
+    for first in range(0, count, _AT_ONCE):
+        last = min(first + _AT_ONCE, count)
+        path = pathlib.Path(f"{kept}_{first}-{last}.npz")
+        if not path.exists():
+            objectives, starts = plan()
+            recipe = way.recipe_for(target, subject.references)
+            some = slice(first, last)
+            keys = facet_keys(0, len(starts))[some]  # as in one call of all
+            run = functools.partial(visualize, target, objectives[some], starts[some], key=keys)
+            run(recipe=recipe.shortened(2 / recipe.num_steps))  # compiles
+            started = time.process_time()
+            canvases = run(recipe=recipe).images
+            spent = (time.process_time() - started) / (last - first)
+            images = center_windows(canvases, target.input_size).clip(0, 255).round()
+            np.savez(path, images=images.astype(np.uint8), seconds=spent)
+        with np.load(path) as arrays:
+            pictures.append(arrays["images"])
+            seconds.append(float(arrays["seconds"]))
+    return np.concatenate(pictures), float(np.mean(seconds))
 
 
 def row_of(
@@ -289,7 +304,7 @@ def main() -> None:
         way = WAYS[name]
         for place, subject in enumerate(track(subjects, name)):
             others = subjects[(place + 1) % len(subjects)].references
-            kept = work / f"{name}_{CLASSES[subject.name][0]}_{args.facets}_{args.first}.npz"
+            kept = f"{work / name}_{CLASSES[subject.name][0]}_{args.facets}"
             images, seconds = make(target, way, subject, others, kept, args.first)
             made[subject.name][name] = images
             row = row_of(target, judge, subject, images, seconds)

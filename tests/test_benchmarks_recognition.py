@@ -3,6 +3,7 @@
 import dataclasses
 import types
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +11,7 @@ from sklearn.neighbors import NearestCentroid
 
 from benchmarks import first_figure, recognition
 from benchmarks.recognition_ways import WAYS
+from mfvjax.ascent.inputs import facet_keys
 from mfvjax.facet_objective import UnitAndStatistics, UnitHeld
 from mfvjax.judgement import Judged
 from mfvjax.network import Network
@@ -126,17 +128,19 @@ def test_magnitudes_are_those_of_the_classs_images(subject):
 
 
 def test_pictures_are_made_once_and_of_the_first_facets(subject, tmp_path, monkeypatch):
-    calls = []
+    calls, keys = [], []
 
     def made(network, objectives, starts, *, recipe, key):
         calls.append((len(objectives), recipe.num_steps))
+        keys.append(jax.random.key_data(key))
         canvases = np.zeros((len(objectives), 110, 110, 3))
         canvases[:, 7:103, 7:103] = 300.0
         return types.SimpleNamespace(images=canvases)
 
     monkeypatch.setattr(recognition, "visualize", made)
-    way, path = WAYS["no-unit"], tmp_path / "kept.npz"
-    args = (TARGET, way, subject, subject.references, path)
+    monkeypatch.setattr(recognition, "_AT_ONCE", 1)
+    way = WAYS["no-unit"]
+    args = (TARGET, way, subject, subject.references, str(tmp_path / "kept"))
     images, seconds = recognition.make(*args, 1)
     assert calls == [(1, 2), (1, way.recipe.num_steps)]
     assert images.shape == (1, 96, 96, 3)
@@ -145,8 +149,14 @@ def test_pictures_are_made_once_and_of_the_first_facets(subject, tmp_path, monke
     assert len(calls) == 2
     assert (again == images).all()
     assert same == seconds
-    recognition.make(TARGET, WAYS["facet-statistics"], subject, None, tmp_path / "all.npz", 1)
-    assert calls[-1][0] == 2
+    more, _ = recognition.make(*args, 2)  # only the second is made, with its own key
+    assert len(calls) == 4
+    assert len(more) == 2
+    both = jax.random.key_data(facet_keys(0, 2))
+    np.testing.assert_array_equal(np.concatenate(keys[::2]), both)
+    statistics = WAYS["facet-statistics"]
+    recognition.make(TARGET, statistics, subject, None, str(tmp_path / "all"), 1)
+    assert len(calls) == 8
 
 
 def test_classes_count_alike_and_tables_leave_out_what_is_not_whole():
