@@ -158,3 +158,13 @@ class Run:
     def num_facets(self) -> int:
         """k."""
         return len(self.facets.sizes)
+
+    def __repr__(self) -> str:
+        images = len(self.real.names)
+        return f"Run({self.unit!r}, {self.title!r}, {self.num_facets} facets of {images} images)"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show of a run: its facets in a table, see `mfvjax.report.notebook`."""
+        from mfvjax.report.notebook import notebook_html
+
+        return notebook_html(self)

@@ -1,6 +1,9 @@
 """The whole job on the bundled network and painted pictures, with few steps; and its parts."""
 
 import dataclasses
+import functools
+import importlib
+import inspect
 
 import numpy as np
 import pytest
@@ -74,6 +77,50 @@ def test_scores_are_read_on_the_center_crop(run):
     fc8 = np.asarray(COMPACT.activations(crop, "fc8")["fc8"])
     np.testing.assert_allclose(run.scores["activation"], fc8[:, 2], rtol=1e-4)
     np.testing.assert_allclose(run.shown.final_activations, fc8[:, 2], rtol=1e-4)
+
+
+def test_every_option_of_discovery_is_one_of_the_job():
+    job = inspect.signature(run_unit).parameters
+    for name, option in inspect.signature(discover_facets).parameters.items():
+        if name not in ("network", "images", "progress"):
+            assert job[name].kind is inspect.Parameter.KEYWORD_ONLY
+            assert (job[name].default, job[name].annotation) == (option.default, option.annotation)
+
+
+def test_options_of_discovery_reach_it_and_are_written_down(monkeypatch):
+    asked = {
+        "top_fraction": 0.5,
+        "top_count": 7,
+        "positions": "all",
+        "code_layer": "fc7",
+        "num_mean_images": 3,
+        "num_components": 4,
+        "perplexity": 5.5,
+        "start": "random",
+        "cluster_space": "pca",
+        "max_facets": 6,
+        "method": "scikit-learn",
+        "resize_shorter": 100,
+        "warp": True,
+        "on_error": "raise",
+        "batch_size": 8,
+    }
+    here = {"num_workers": 1, "cache_dir": "codes"}  # of the machine, not of the result
+    heard = {}
+
+    def discover(network, source, **options):
+        heard.update(options)
+        return "facets"
+
+    visualized = dataclasses.replace(small_run(), options={})
+    module = importlib.import_module("mfvjax.pipeline.run_unit")
+    monkeypatch.setattr(module, "discover_facets", functools.wraps(discover_facets)(discover))
+    monkeypatch.setattr(module, "_run_facets", lambda *_, **__: visualized)
+    made = run_unit("compact", "facetworld:pool table", unit="fc8:2", **asked, **here)
+    assert {name: heard[name] for name in asked | here} == asked | here
+    assert made.options["discovery"] == asked
+    plain = run_unit("compact", "facetworld:pool table", unit="fc8:2")
+    assert plain.options["discovery"] == {"positions": "inside"}
 
 
 def test_a_run_replays_to_the_same_images(run):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Annotated, Literal, Optional, TypeAlias
+from typing import Annotated, Any, Literal, Optional, TypeAlias
 
 import typer
 
@@ -152,13 +152,13 @@ def num_facets(text: str) -> int | Literal["auto"]:
 
 def discovery(
     top: str | None, mean_images: int, code_layer: str | None, positions: str
-) -> dict[str, int | float | str]:
+) -> dict[str, Any]:
     """The options of `mfvjax.facets.discover.discover_facets` that were asked for.
 
     Raises:
       typer.BadParameter: `top` is neither a share nor a number.
     """
-    chosen: dict[str, int | float | str] = {}
+    chosen: dict[str, Any] = {}
     if top is not None:
         chosen.update(_top(top))
     if mean_images != DEFAULT_MEAN_IMAGES:

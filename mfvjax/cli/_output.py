@@ -6,7 +6,7 @@ import json
 import pathlib
 import re
 import sys
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mfvjax.judgement import Judgement
-    from mfvjax.run import Controls, Run
+    from mfvjax.run import Run
 
 _SHOWN = (
     "activation_ratio",
@@ -42,63 +42,13 @@ def publish(run: Run, folder: pathlib.Path, *, figures: bool) -> None:
         write_figures(run, folder / "figures")
 
 
-def describe(run: Run, folder: pathlib.Path) -> dict[str, Any]:
-    """The run in numbers, ready for JSON; judges first."""
-    return {
-        "folder": str(folder),
-        "page": str(folder / "report.html"),
-        "unit": run.unit,
-        "title": run.title,
-        "num_facets": run.num_facets,
-        "judgements": [_judgement(judgement) for judgement in run.judgements],
-        "summary": run.summary,
-        "scores": {name: values.tolist() for name, values in run.scores.items()},
-        "controls": None if run.controls is None else _controls(run, run.controls),
-        "top_classes": [names[0] if names else None for names in run.shown.top_class_names],
-        "timings": run.timings,
-    }
-
-
-def _judgement(judgement: Judgement) -> dict[str, Any]:
-    shown = judgement.shown
-    return {
-        "judge": judgement.judge,
-        "class_index": judgement.class_index,
-        "class_name": judgement.class_name,
-        "class_by": judgement.class_by,
-        "summary": judgement.summary,
-        "facets": {
-            "rank": shown.rank.tolist(),
-            "probability": shown.probability.tolist(),
-            "recalled": shown.recalled.tolist(),
-            "margin": shown.margin.tolist(),
-            "percentile": shown.percentile.tolist(),
-            "seen_as": list(shown.seen_as),
-        },
-    }
-
-
-def _controls(run: Run, controls: Controls) -> dict[str, Any]:
-    from mfvjax.metrics import activation_ratio
-
-    judged = {j.judge["name"]: j.controls for j in run.judgements if j.controls is not None}
-    return {
-        "facet": controls.facet,
-        "names": list(controls.names),
-        "about": list(controls.about),
-        "activation": controls.activations.astype(float).tolist(),
-        "activation_ratio": activation_ratio(
-            controls.activations.astype(float), run.real.activations
-        ).tolist(),
-        "rank": {name: seen.rank.tolist() for name, seen in judged.items()},
-        "recalled": {name: seen.recalled.tolist() for name, seen in judged.items()},
-    }
-
-
 def print_run(run: Run, folder: pathlib.Path, *, as_json: bool, quiet: bool) -> None:
     """A table of facets and the way to the page; or JSON; or nothing."""
     if as_json:
-        typer.echo(json.dumps(_without_nan(describe(run, folder)), indent=1))
+        from mfvjax.report import run_facts
+
+        where = {"folder": str(folder), "page": str(folder / "report.html")}
+        typer.echo(json.dumps({**where, **run_facts(run)}, indent=1))
         return
     if quiet:
         return
@@ -179,12 +129,3 @@ def _table(run: Run) -> Table:
             escape(without_id(names[0])) if names else "",
         )
     return table
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: it becomes null."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and value != value else value

@@ -168,7 +168,7 @@ def command(
             writers=writers,
             judge=judge,
             progress=progress,
-            **o.discovery(top, mean_images, code_layer, positions),  # type: ignore[arg-type]
+            **o.discovery(top, mean_images, code_layer, positions),
         )
     _print_atlas(atlas, share=str(share), as_json=as_json, quiet=quiet)
 

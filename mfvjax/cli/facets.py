@@ -39,7 +39,7 @@ def command(
         unit=unit,
         num_facets=o.num_facets(facets or "10"),
         seed=seed,
-        **o.discovery(top, mean_images, code_layer, positions),  # type: ignore[arg-type]
+        **o.discovery(top, mean_images, code_layer, positions),
     )
     found.save(out)
     facts: dict[str, Any] = {

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
 from mfvjax.ascent import visualize
 from mfvjax.facets.discover import discover_facets
+from mfvjax.facets.embed import Method, Start
+from mfvjax.facets.grouping import ClusterSpace
+from mfvjax.facets.places import Positions
 from mfvjax.facets.result import Facets
 from mfvjax.images import ImageSource
+from mfvjax.images.batches import OnError
+from mfvjax.images.resize import ResizeShorter
 from mfvjax.network import Network
 from mfvjax.pipeline.assemble import assemble_run, read_pictures
 from mfvjax.pipeline.placebo import find_placebo
@@ -33,6 +39,17 @@ def run_unit(
     *,
     unit: Unit | str,
     num_facets: int | Literal["auto"] = 10,
+    top_fraction: float | None = None,
+    top_count: int | None = None,
+    positions: Positions = "inside",
+    code_layer: str | None = None,
+    num_mean_images: int = 15,
+    num_components: int = 50,
+    perplexity: float = 30.0,
+    start: Start = "pca",
+    cluster_space: ClusterSpace = "map",
+    max_facets: int = 10,
+    method: Method = "jax",
     recipe: Recipe | str | None = None,
     step_fraction: float = 1.0,
     hold: float | None = None,
@@ -40,8 +57,13 @@ def run_unit(
     placebo: Imageish | None = None,
     seed: int = 0,
     precision: str = "float32",
+    resize_shorter: ResizeShorter = "fit",
+    warp: bool = False,
+    on_error: OnError = "skip",
+    batch_size: int = 32,
+    num_workers: int | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
     progress: ProgressFn | None = None,
-    **discovery: Any,
 ) -> Run:
     """Finds the facets of a unit among images and visualizes each of them.
 
@@ -55,7 +77,20 @@ def run_unit(
         ``top_fraction`` or ``top_count`` a pool, of which those that activate the unit most are
         taken.
       unit: ``"fc8:945"``, ``"conv4:12"``.
-      num_facets: k, or "auto".
+      num_facets: k, or "auto" to find it, up to `max_facets`.
+      top_fraction: use only this share of the images, those that activate the unit most; 0.02 for
+        hidden units in the paper.
+      top_count: use only so many, instead.
+      positions: where a hidden unit may be strongest: "inside" the image, or "all".
+      code_layer: whose activations are the codes; the network's choice if ``None``.
+      num_mean_images: images nearest to a facet's centroid, whose mean is its start.
+      num_components: of the PCA.
+      perplexity: of t-SNE.
+      start: of t-SNE, "pca" or "random".
+      cluster_space: where k-means runs, on the "map" or on the "pca" scores.
+      max_facets: the largest number that "auto" considers.
+      method: "jax" or "scikit-learn", for PCA, t-SNE and k-means. Of all options from
+        `top_fraction` to this one see `mfvjax.facets.discover.discover_facets`.
       recipe: a `Recipe`, or the name of one of `mfvjax.recipes`; if ``None``, the one that suits
         the size of what is shown, see `mfvjax.recipes.default_recipe`.
       step_fraction: of the recipe's steps that are taken in each phase, in (0, 1].
@@ -67,12 +102,34 @@ def run_unit(
         see `mfvjax.pipeline.placebo.find_placebo`.
       seed: of everything random; the same seed gives the same run.
       precision: "float32", "tensorfloat32" or "bfloat16"; see `Network.with_precision`.
+      resize_shorter: how images are resized, see `mfvjax.images.resize.ResizeRule`; so is
+      warp: whether their aspect ratio is lost.
+      on_error: "skip" or "raise", for unreadable images.
+      batch_size: images in one pass of the network.
+      num_workers: threads that decode images.
+      cache_dir: folder that keeps codes for the next run.
       progress: called with (step, done, in all).
-      **discovery: further options of `mfvjax.facets.discover.discover_facets`.
 
     Raises:
       ValueError: an option, the unit, or the images do not fit; the message says what would.
     """
+    discovery: dict[str, Any] = {
+        "top_fraction": top_fraction,
+        "top_count": top_count,
+        "positions": positions,
+        "code_layer": code_layer,
+        "num_mean_images": num_mean_images,
+        "num_components": num_components,
+        "perplexity": perplexity,
+        "start": start,
+        "cluster_space": cluster_space,
+        "max_facets": max_facets,
+        "method": method,
+        "resize_shorter": resize_shorter,
+        "warp": warp,
+        "on_error": on_error,
+        "batch_size": batch_size,
+    }
     watch = Stopwatch()
     opened = open_network(network, precision=precision)
     source = open_source(images, network=opened)
@@ -83,6 +140,8 @@ def run_unit(
             unit=unit,
             num_facets=num_facets,
             seed=seed,
+            num_workers=num_workers,
+            cache_dir=cache_dir,
             progress=_step(progress, "reading codes"),
             **discovery,
         )
@@ -104,7 +163,7 @@ def run_unit(
         "images": written_down(images),
         "unit": str(unit),
         "num_facets": num_facets,
-        "discovery": {"positions": "inside", **discovery},
+        "discovery": _written_down(discovery),
         **run.options,
     }
     return dataclasses.replace(run, options=options, timings={**watch.seconds, **run.timings})
@@ -230,6 +289,16 @@ def choose_recipe(
     elif isinstance(recipe, str):
         recipe = find_recipe(recipe)
     return recipe if hold is None else recipe.holding(hold)
+
+
+def _written_down(discovery: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are not discovery's own, which a later version may change; and positions."""
+    known = inspect.signature(discover_facets).parameters
+    return {
+        name: value
+        for name, value in discovery.items()
+        if name == "positions" or value != known[name].default
+    }
 
 
 def _step(progress: ProgressFn | None, step: str) -> Callable[[int, int], None] | None:
