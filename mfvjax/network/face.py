@@ -23,8 +23,8 @@ from mfvjax.types import Activations, ForwardFn, LayerInfo, Params, PixelBox, Un
 class Network:
     """A model that names its activations, with everything needed to ask for a unit of it.
 
-    Make one with `load`, `from_caffe`, `from_nnx` or `from_linen`. Two networks are equal only if
-    they are the same object; `fingerprint` tells whether two compute the same.
+    Make one with `load`, `from_caffe`, `from_nnx`, `from_linen` or `from_function`. Two networks
+    are equal only if they are the same object; `fingerprint` tells whether two compute the same.
 
     Attributes:
       name: for people; not used to find anything.
@@ -99,6 +99,16 @@ class Network:
         about = (self.architecture, self.preprocessing.to_json(), self.compute_dtype)
         return fingerprint(about, self.params)
 
+    @functools.cached_property
+    def model_fingerprint(self) -> str:
+        """`fingerprint` without the layers that were added; the same for one network with several.
+
+        Whether a judge is another network is told by it.
+        """
+        from mfvjax.network.derived import without_added
+
+        return without_added(self).fingerprint
+
     def read(
         self, params: Params, images: Num[Array, "batch height width channels"]
     ) -> Activations:
@@ -152,22 +162,25 @@ class Network:
         """Checks a unit and fills in its position: a map's center where none is given.
 
         Args:
-          unit: a ``Unit``, or text such as ``"fc8:945"``, ``"conv4:12"``, ``"conv4:12@6,6"``.
+          unit: a ``Unit``, or text such as ``"fc8:945"``, ``"conv4:12"``, ``"conv4:12@6,6"``; in a
+            layer whose units have names also ``"probes:stripes"``.
 
         Raises:
-          ValueError: the text is no unit, or its layer, index or position does not exist.
+          ValueError: the text is no unit, or its layer, index, name or position does not exist.
         """
         return units.resolve_unit(self.layers, unit)
 
     def code_layer(self, layer: str) -> str:
         """The layer whose activations describe images when facets of `layer`'s units are sought.
 
-        For a class layer the last layer before the classes (the paper's fc7); otherwise `layer`.
+        For a class layer the last layer before the classes (the paper's fc7); for one that was
+        added the network's own layer that it is read out of; otherwise `layer`.
 
         Raises:
           ValueError: there is no such layer.
         """
-        units.find_layer(self.layers, layer)
+        if units.find_layer(self.layers, layer).base is not None:
+            return self.layers[layer].origin
         if not self.logits_layer:
             return layer
         if layer not in code_layers.class_layers(self.layers, self.logits_layer):
@@ -191,13 +204,15 @@ class Network:
         return field.box(unit.position)
 
     def is_class_layer(self, layer: str) -> bool:
-        """Whether a layer's units are classes: the logits layer, and those of its shape.
+        """Whether a layer's units are classes: the logits layer, and the network's own of its shape.
 
         Raises:
           ValueError: there is no such layer.
         """
-        shape = units.find_layer(self.layers, layer).shape
-        return bool(self.logits_layer) and shape == self.layers[self.logits_layer].shape
+        info = units.find_layer(self.layers, layer)
+        if not self.logits_layer or info.base is not None:
+            return False
+        return info.shape == self.layers[self.logits_layer].shape
 
     def class_name(self, index: int) -> str:
         """Name of a class, ``"class 17"`` if the network has no names.
@@ -249,6 +264,67 @@ class Network:
             return self
         return dataclasses.replace(self, compute_dtype=compute_dtype)
 
+    def with_directions(
+        self,
+        layer: str,
+        vectors: Any,
+        *,
+        names: Sequence[str] | None = None,
+        bias: Any = None,
+        name: str = "probes",
+    ) -> Network:
+        """The same network with directions in a layer as the units of one more layer.
+
+        Unit n is ``activation . vectors[n] + bias[n]`` at each position of a map or sequence, or
+        of the one vector of a dense layer. It can be asked for as any other: ``"probes:3"``, or by
+        its name, ``"probes:stripes"``. Its facets are told apart by the layer's own activations.
+
+        Args:
+          layer: any, an added one too.
+          vectors: ``(n, d)``, d the channels of the layer: weights of linear probes, components of
+            a factorization, rows of a sparse autoencoder's decoder.
+          names: one per direction.
+          bias: one per direction.
+          name: of the new layer.
+
+        Raises:
+          ValueError: there is no such layer, there is one called `name`, or the vectors, names or
+            biases do not fit; see `mfvjax.network.directions.Directions`.
+        """
+        from mfvjax.network.directions import Directions
+
+        names = None if names is None else tuple(names)
+        return Directions(layer, vectors, names, bias, name).on(self)
+
+    def with_encoder(
+        self,
+        layer: str,
+        encode: Callable[[Any, Array], Array],
+        params: Any,
+        *,
+        names: Sequence[str] | None = None,
+        name: str = "encoder",
+    ) -> Network:
+        """The same network with what a function makes of a layer's vectors as one more layer.
+
+        As of a sparse autoencoder's encoder. The function is mapped over images and positions: it
+        is given one vector, and what it makes of it cannot depend on others.
+
+        Args:
+          layer: any, an added one too.
+          encode: ``(params, activation (d,)) -> (n,)``, pure; d are the channels of the layer.
+          params: its parameters, a pytree of arrays; they count for `fingerprint` and precision.
+          names: one per unit.
+          name: of the new layer.
+
+        Raises:
+          ValueError: there is no such layer, there is one called `name`, the function cannot take
+            the layer's vectors or makes no vector of floats, or the names are of another number.
+        """
+        from mfvjax.network.derived import add_layer
+
+        return add_layer(self, layer, encode, params, name=name, unit_names=names)
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
         """Loads a ``.safetensors`` file, or a network by name; as `mfvjax.network.files.load`."""
@@ -284,3 +360,10 @@ class Network:
         from mfvjax.network.flax_linen import from_linen
 
         return from_linen(module, variables, **options)
+
+    @classmethod
+    def from_function(cls, fn: Callable[..., Any], params: Params, **options: Any) -> Network:
+        """Wraps any pure function; options as `mfvjax.network.function.from_function`."""
+        from mfvjax.network.function import from_function
+
+        return from_function(fn, params, **options)

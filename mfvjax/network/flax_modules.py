@@ -1,4 +1,4 @@
-"""What user modules of both Flax interfaces share on their way to a ``Network``."""
+"""What users' modules and functions of all makes share on their way to a ``Network``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class NamedForward:
     Attributes:
       run: calls the module.
       names: activations to return.
-      module: the name of its class.
+      module: the name of its class, or of a function.
     """
 
     run: named_outputs.Run
@@ -36,8 +36,11 @@ class NamedForward:
         named = self.run(params, net_input).activations
         return {name: _at_least_float32(named[name]) for name in self.names}
 
-    def architecture_text(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    def architecture_text(
+        self, params: Params, shapes: Mapping[str, tuple[int, ...]], input_shape: tuple[int, ...]
+    ) -> str:
         """What tells two modules with equal parameters apart."""
+        del params, input_shape  # the name of a class tells enough
         return f"{self.module} {dict(shapes)}"
 
 
@@ -55,20 +58,45 @@ def network_of(
 ) -> Network:
     """Makes a ``Network`` of a traced user module; see `flax_nnx.from_nnx` for the options."""
     traced = named_outputs.trace(run, params, preprocessing)
-    names = _chosen(layers, traced.shapes)
-    forward = NamedForward(run, names, f"{module.__module__}.{module.__qualname__}")
-    shapes = {name: traced.shapes[name] for name in names}
+    names = chosen_layers(layers, traced.shapes)
+    return named_network(
+        NamedForward(run, names, f"{module.__module__}.{module.__qualname__}"),
+        params,
+        traced,
+        preprocessing=preprocessing,
+        name=name or module.__name__,
+        class_names=class_names,
+        logits_layer=logits_layer,
+        code_layer=code_layer,
+    )
+
+
+def named_network(
+    forward: NamedForward,
+    params: Params,
+    traced: named_outputs.Traced,
+    *,
+    preprocessing: Preprocessing,
+    name: str,
+    class_names: Sequence[str] | None,
+    logits_layer: str | None,
+    code_layer: str | None,
+) -> Network:
+    """Makes a ``Network`` of a forward function whose activations are known."""
+    shapes = {name: traced.shapes[name] for name in forward.names}
     input_shape = (*preprocessing.input_size, preprocessing.domain.channels)
     return Network(
-        name=name or module.__name__,
+        name=name,
         forward=forward,
         params=params,
         preprocessing=preprocessing,
         layers=measured_layers(forward, params, shapes, input_shape),
-        logits_layer=logits_layer or _default_logits(shapes, traced.returned),
+        logits_layer=_default_logits(shapes, traced.returned)
+        if logits_layer is None
+        else logits_layer,
         class_names=None if class_names is None else tuple(class_names),
         class_code_layer=code_layer,
-        architecture=forward.architecture_text(shapes),
+        architecture=forward.architecture_text(params, shapes, input_shape),
     )
 
 
@@ -99,7 +127,14 @@ def modules_passed(error: Exception, kind: type) -> list[Any]:
     return [owner for owner in owners if isinstance(owner, kind)]
 
 
-def _chosen(layers: Sequence[str] | None, shapes: dict[str, tuple[int, ...]]) -> tuple[str, ...]:
+def chosen_layers(
+    layers: Sequence[str] | None, shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[str, ...]:
+    """The names in `layers`, all if ``None``, in the order of `shapes`.
+
+    Raises:
+      ValueError: one of them is not in `shapes`.
+    """
     if layers is None:
         return tuple(shapes)
     unknown = sorted(set(layers) - set(shapes))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from mfvjax.models.resize import resize_graph
 from mfvjax.network import precision
 from mfvjax.network.architectures import ModelForward, architecture_text, graph_layers
+from mfvjax.network.derived import DerivedForward, added_again
 from mfvjax.network.face import Network
 from mfvjax.network.flax_modules import NamedForward
 from mfvjax.network.measured import measured_layers
@@ -27,6 +28,8 @@ def resize_network(network: Network, size: tuple[int, int], *, truncate: bool = 
     preprocessing = dataclasses.replace(network.preprocessing, input_size=size)
     if preprocessing == network.preprocessing:
         return network
+    if isinstance(network.forward, DerivedForward):
+        return added_again(network, lambda own: resize_network(own, size, truncate=truncate))
     if isinstance(network.forward, ModelForward):
         return _resized_model(network, network.forward, preprocessing, truncate)
     return _traced_again(network, preprocessing)
@@ -78,11 +81,12 @@ def _traced_again(network: Network, preprocessing: Preprocessing) -> Network:
             _refuse(network, preprocessing, reason, _SHORTER)
     shapes = {name: shape[1:] for name, shape in shapes.items()}
     module = _module_of(forward)
+    text = module and module.architecture_text(network.params, shapes, input_shape)
     return dataclasses.replace(
         network,
         preprocessing=preprocessing,
         layers=measured_layers(forward, network.params, shapes, input_shape),
-        architecture=module.architecture_text(shapes) if module else network.architecture,
+        architecture=text or network.architecture,
     )
 
 
