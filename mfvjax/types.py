@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 import jaxtyping
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from mfvjax.unit_names import find_named
+
 Image: TypeAlias = Float[Array, "height width channels"]
 Images: TypeAlias = Float[Array, "batch height width channels"]
 NetInput: TypeAlias = Float[Array, "batch height width channels"]
@@ -44,13 +46,22 @@ class Unit:
     position: tuple[int, int] | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Unit:
+    def parse(cls, text: str, layers: Mapping[str, LayerInfo] | None = None) -> Unit:
         """Reads ``"fc8:945"``, ``"conv4:12"`` (the map's centre) or ``"conv4:12@6,6"``.
 
+        Args:
+          text: as above, or with a name for the index: ``"probes:stripes"``.
+          layers: those whose units may be asked for by name, where they have names.
+
         Raises:
-          ValueError: `text` has another form.
+          ValueError: `text` has another form, or its name is not that of one unit.
         """
         match = _UNIT.fullmatch(text.strip())
+        if layers is not None and (match is None or match["layer"] not in layers):
+            names = {name: info.unit_names for name, info in layers.items()}
+            named = find_named(text.strip(), names)
+            if named is not None:
+                return cls(*named)
         if match is None:
             raise ValueError(
                 f"unit {text!r} is not of the form LAYER:INDEX or LAYER:INDEX@ROW,COLUMN, "
@@ -121,11 +132,21 @@ class LayerInfo:
       shape: without the batch axis; ``(height, width, channels)`` for a map, ``(tokens, channels)``
         for a sequence, ``(neurons,)`` for a dense layer.
       receptive_field: ``None`` where every position sees the whole image (dense layers).
+      unit_names: one per unit, by which units may be asked for; ``None`` if they have no names.
+      base: of a layer that was added to a network, the network's own layer that it is read out of,
+        position by position; see `mfvjax.network.derived`. ``None`` for the network's own.
     """
 
     name: str
     shape: tuple[int, ...]
     receptive_field: ReceptiveField | None = None
+    unit_names: tuple[str, ...] | None = None
+    base: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """The network's own layer whose positions these are: `base`, or the layer itself."""
+        return self.base or self.name
 
     @property
     def num_units(self) -> int:

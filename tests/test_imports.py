@@ -11,8 +11,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 LEAVES = {"preprocess", "objective", "priors", "metrics", "cache", "class_names"}
 LAYERS = [  # each may import from the lines above it, and from its own
-    {"types", "domain", "schedule", "judgement", "run"},
-    {"parts", "contracts", "facet_objective"},
+    {"types", "unit_names", "domain", "schedule", "judgement", "run"},
+    {"parts", "contracts", "facet_objective", "nodes", "node_paths"},
     LEAVES | {"models", "images", "facets", "facetworld"},
     {"parametrizations", "views", "updates"},
     {"recipe"},

@@ -38,7 +38,7 @@ def unit_boxes(
     Raises:
       ValueError: there is no such unit or position.
     """
-    unit = Unit.parse(unit) if isinstance(unit, str) else unit
+    unit = Unit.parse(unit, network.layers) if isinstance(unit, str) else unit
     return [
         network.receptive_field(Unit(unit.layer, unit.index, (int(row), int(column))))
         for row, column in positions

@@ -22,6 +22,7 @@ from mfvjax.judging.pictures import (
     shown_windows,
 )
 from mfvjax.network import Network
+from mfvjax.network.code_layers import own_layers
 from mfvjax.run import Run
 
 _BATCH = 16
@@ -55,7 +56,8 @@ def judge_run(
       FileNotFoundError: there is no such network.
     """
     judge = open_judge(judge)
-    check_judge(judge, run.domain, own_fingerprint=run.network.get("fingerprint"))
+    own = run.network.get("model_fingerprint", run.network.get("fingerprint"))
+    check_judge(judge, run.domain, own_fingerprint=own)
     match = match_class(run, judge, judge_class)
     real, real_facets = real_images(run)
     size = run.facets.mean_images.shape[1:3]
@@ -134,13 +136,13 @@ def check_judge(
     Args:
       judge: the network.
       domain: of the images to be judged; ``None`` where that is not known yet.
-      own_fingerprint: of the network that they were made for.
+      own_fingerprint: of the network that they were made for; its `Network.model_fingerprint`.
       judge_class: that was asked for.
 
     Raises:
       ValueError: see `judge_run`.
     """
-    if own_fingerprint is not None and judge.fingerprint == own_fingerprint:
+    if own_fingerprint is not None and judge.model_fingerprint == own_fingerprint:
         raise ValueError(
             f"{judge.name!r} is the network that the pictures were made for; a judge must be "
             "another one"
@@ -155,7 +157,7 @@ def embedding_layer(judge: Network) -> str:
     """The layer whose activations are a judge's codes: the last one that is not of classes."""
     if judge.logits_layer:
         return judge.code_layer(judge.logits_layer)
-    return list(judge.layers)[-1]
+    return own_layers(judge.layers)[-1]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -204,7 +204,7 @@ class Network:
         return field.box(unit.position)
 
     def is_class_layer(self, layer: str) -> bool:
-        """Whether a layer's units are classes: the logits layer, and the network's own of its shape.
+        """Whether a layer's units are classes: the logits layer, and other own ones of its shape.
 
         Raises:
           ValueError: there is no such layer.

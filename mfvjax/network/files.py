@@ -17,6 +17,7 @@ from mfvjax.cache import cache_dir
 from mfvjax.models.graph import GraphSpec
 from mfvjax.network.architectures import ModelForward
 from mfvjax.network.caffe import STORED, from_graph
+from mfvjax.network.derived import without_added
 from mfvjax.network.face import Network
 from mfvjax.preprocess import Preprocessing
 
@@ -64,10 +65,16 @@ def save(network: Network, path: str | os.PathLike[str], *, dtype: str = "float3
       dtype: of the numbers in the file, "float32" or "float16".
 
     Raises:
-      ValueError: the network is a user's own module, or `dtype` is another type.
+      ValueError: the network is a user's own module, or has added layers, or `dtype` is another
+        type.
       OSError: the file cannot be written.
     """
     forward = network.forward
+    if without_added(network) is not network:
+        raise ValueError(
+            f"network {network.name!r} has layers that were added to it: save it as it was before, "
+            "and directions in a file of their own (mfvjax.network.directions.save_directions)"
+        )
     if not isinstance(forward, ModelForward):
         raise ValueError(
             f"network {network.name!r} is a module of your own: save its parameters as you "

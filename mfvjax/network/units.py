@@ -25,15 +25,15 @@ def resolve_unit(layers: Mapping[str, LayerInfo], unit: Unit | str) -> Unit:
 
     Args:
       layers: facts of a network's layers, by name.
-      unit: a unit, or one written as ``Unit.parse`` reads it.
+      unit: a unit, or one written as ``Unit.parse`` reads it, by its name too if it has one.
 
     Returns:
       The unit: with a position in a map or a sequence of tokens, without one in a dense layer.
 
     Raises:
-      ValueError: the text is no unit, or the layer, index or position does not exist.
+      ValueError: the text is no unit, or the layer, index, name or position does not exist.
     """
-    unit = Unit.parse(unit) if isinstance(unit, str) else unit
+    unit = Unit.parse(unit, layers) if isinstance(unit, str) else unit
     info = find_layer(layers, unit.layer)
     if not 0 <= unit.index < info.num_units:
         raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mfvjax.network import Network
+from mfvjax.network.code_layers import own_layers
 from mfvjax.types import LayerInfo, Unit
 
 # Layers that see less than this share of the image know edges and colors only. On SqueezeNet
@@ -24,7 +25,8 @@ def depth_layers(
 
     Args:
       network: whose layers are chosen.
-      unit: nothing behind its layer is taken; of a class unit, nothing behind the layer of codes.
+      unit: nothing behind its layer is taken; of a unit of classes or of a layer that was added,
+        nothing behind the layer of codes.
       window_size: ``(height, width)`` of what is made, in pixels.
       num_layers: at most so many layers of maps or tokens, evenly spread.
 
@@ -53,9 +55,13 @@ def depth_layers(
 
 
 def _below(network: Network, unit: Unit) -> list[LayerInfo]:
-    """Layers that describe what the unit is made from, in the order of execution."""
-    last = network.code_layer(unit.layer) if network.is_class_layer(unit.layer) else unit.layer
-    names = list(network.layers)
+    """Layers that describe what the unit is made from, in the order of execution.
+
+    None that was added: what it reads describes as much. A unit of such a layer is made from that.
+    """
+    is_own = network.layers[unit.layer].base is None and not network.is_class_layer(unit.layer)
+    last = unit.layer if is_own else network.code_layer(unit.layer)
+    names = own_layers(network.layers)
     infos = [network.layers[name] for name in names[: names.index(last) + 1]]
     # A dense unit is no description of itself.
     return [info for info in infos if not (info.is_dense and info.name == unit.layer)]
