@@ -10,7 +10,7 @@ import pytest
 from flax import linen, nnx
 
 from mfvjax.ascent import visualize
-from mfvjax.ascent.nodes import nodes_of
+from mfvjax.nodes import nodes_of
 from mfvjax.ascent.relu import read_with_relu_inputs, relu_is_known
 from mfvjax.models import ops
 from mfvjax.network import Network

@@ -130,7 +130,8 @@ def test_layers_that_nobody_asked_for_are_not_computed():
     network = NETWORK
 
     def compiled(unit: str, code_layer: str) -> str:
-        asked = {(unit.split(":")[0], code_layer): as_arrays([request_unit(network, unit)])}
+        layers = code_pass.Layers(unit.split(":")[0], code_layer)
+        asked = {layers: as_arrays([request_unit(network, unit)])}
         arguments = (network.params, IMAGES, asked)
         static = {"forward": network.forward, "preprocessing": network.preprocessing}
         return code_pass.read_batch.lower(*arguments, **static).compile().as_text()

@@ -8,7 +8,7 @@ import pytest
 
 from mfvjax.ascent.scene import Reader
 from mfvjax.facets import cluster, embed, num_facets, stability
-from mfvjax.facets.code_pass import read_batch
+from mfvjax.facets.code_pass import Layers, read_batch
 from mfvjax.facets.pca import project
 from mfvjax.facets.places import MapWindow
 from mfvjax.facets.reading import AskedUnits
@@ -135,7 +135,10 @@ def asked_units(network):
 
 def test_the_pass_that_reads_codes(network):
     units = asked_units(network)
-    asked = {(MAP, MAP): units, (network.logits_layer, MAP): units._replace(window=None)}
+    asked = {
+        Layers(MAP, MAP, "place"): units,
+        Layers(network.logits_layer, MAP): units._replace(window=None),
+    }
     programs = export_all(
         read_batch,
         shaped(network.params),

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from mfvjax.ascent.nodes import (
+from mfvjax.nodes import (
     CASTS,
     Node,
     dtype_of,

@@ -70,7 +70,7 @@ class PoolPass:
             Wanted(group, [choices[row] for row in rows])
             for group, rows in enumerate(self._groups.values())
         ]
-        self._num_features = [network.layers[code].num_units for _, code in self._groups]
+        self._num_features = [network.layers[layers.code].num_units for layers in self._groups]
         chosen = _chosen(choices, len(source))
         self._images = [
             chosen[start : start + plan.block_images]

@@ -106,12 +106,14 @@ class Scanner:
         return indices, fetched
 
     def _check_finite(self, indices: Int[np.ndarray, " batch"], fetched: Fetched) -> None:
-        for (layer, code_layer), (codes, values, _) in fetched.items():
+        for layers, (codes, values, _) in fetched.items():
             finite = np.isfinite(values).all(axis=1)
             finite &= np.isfinite(codes).reshape(len(codes), -1).all(axis=1)
             if not finite.all():
                 name = self._source.names[int(indices[np.argmin(finite)])]
-                raise ValueError(f"{layer!r} or {code_layer!r} is not finite on image {name!r}")
+                raise ValueError(
+                    f"{layers.unit!r} or {layers.code!r} is not finite on image {name!r}"
+                )
 
 
 def _filled(units: Sequence[UnitRequest]) -> list[UnitRequest]:

@@ -74,6 +74,8 @@ class CodeCache:
         about: list[Any] = [self.context, str(request.unit.unit), request.code_layer]
         if request.unit.is_limited:  # else as before all positions did not always count
             about.append(repr(request.unit.window))
+        if request.kind == "relevance":  # else as before there was a choice
+            about.append("relevance")
         key = hashlib.sha256(json.dumps(about).encode()).hexdigest()
         return self.folder / f"codes-{key}.npz"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +21,26 @@ from mfvjax.facets.reading import (
     read_columns,
     read_units,
 )
+from mfvjax.facets.relevance import relevance_codes
 from mfvjax.images import ImageSource, SkippedImage, iterate_batches
 from mfvjax.images.batches import OnError
 from mfvjax.images.resize import ResizeRule
+from mfvjax.nodes import Node, nodes_of
 from mfvjax.preprocess import Preprocessing
 from mfvjax.types import ForwardFn, Params
 
-Layers: TypeAlias = tuple[str, str]
-"""Layer of the unit, layer of the code."""
+Kind: TypeAlias = Literal["place", "mean", "relevance"]
+"""A code is the column at the unit's place, the mean over all places, or the unit's reasons."""
+
+
+class Layers(NamedTuple):
+    """Layer of a unit, layer of its code, and what of the latter is the code."""
+
+    unit: str
+    code: str
+    kind: Kind = "mean"
+
+
 Asked: TypeAlias = dict[Layers, AskedUnits]
 Read: TypeAlias = dict[Layers, tuple[Array, Array, Array]]
 Fetched: TypeAlias = dict[Layers, tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -36,15 +48,16 @@ Fetched: TypeAlias = dict[Layers, tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True)
 class CodeRequest:
-    """A unit, and the layer whose activations are its images' codes."""
+    """A unit, and the layer whose activations, or their relevance, are its images' codes."""
 
     unit: UnitRequest
     code_layer: str
+    kind: Kind = "mean"
 
     @property
     def layers(self) -> Layers:
         """Requests of the same layers are read together."""
-        return self.unit.unit.layer, self.code_layer
+        return Layers(self.unit.unit.layer, self.code_layer, self.kind)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -153,22 +166,31 @@ def read_batch(
 ) -> Read:
     """Codes, activations and places of one batch; layers that nobody asked for are not computed.
 
-    Codes are ``(batch, units, features)`` for columns of a map, else ``(batch, features)``.
+    Codes are ``(batch, units, features)`` for columns of a map and for relevance, else
+    ``(batch, features)``.
     """
-    activations = forward(params, preprocessing.to_net_input(images.astype(jnp.float32)))
+
+    def read(images: Array) -> Mapping[str, Array]:
+        return forward(params, preprocessing.to_net_input(images))
+
+    images = images.astype(jnp.float32)
+    nodes: Mapping[str, Node] = {}
+    if any(layers.kind == "relevance" for layers in asked):
+        nodes = nodes_of(read, images)
+        activations = {name: jnp.asarray(node.value) for name, node in nodes.items()}
+    else:
+        activations = dict(read(images))
     out = {}
-    for (unit_layer, code_layer), units in asked.items():
-        values, where = read_units(activations[unit_layer], units)
-        code = activations[code_layer]
-        if code_layer == unit_layer and code.ndim > 2:
+    for layers, units in asked.items():
+        values, where = read_units(activations[layers.unit], units)
+        code = activations[layers.code]
+        if layers.kind == "relevance":
+            codes = relevance_codes(nodes, layers.unit, layers.code, units, where)
+        elif layers.kind == "place" and code.ndim > 2:
             codes = read_columns(code, where)  # (batch, units, channels)
         else:
             codes = mean_over_places(code)  # (batch, channels), shared by the units
-        out[unit_layer, code_layer] = (
-            codes.astype(jnp.float32),
-            values.astype(jnp.float32),
-            where,
-        )
+        out[layers] = codes.astype(jnp.float32), values.astype(jnp.float32), where
     return out
 
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import Any, Literal, TypeAlias, get_args, overload
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from mfvjax.facets.code_cache import CodeCache
-from mfvjax.facets.code_pass import CodeRequest, Reading, run_pass
+from mfvjax.facets.code_pass import CodeRequest, Kind, Reading, run_pass
 from mfvjax.facets.places import Positions
 from mfvjax.facets.reading import FacetNetwork, as_positions, request_unit
+from mfvjax.facets.relevance import layer_below
 from mfvjax.images import Imagelike, ImageSource, SkippedImage, open_images
 from mfvjax.images.batches import OnError
 from mfvjax.images.resize import ResizeRule, ResizeShorter
 from mfvjax.types import Unit
+
+CodeKind: TypeAlias = Literal["activation", "relevance"]
+"""What describes an image: activations of a layer, or what the unit makes of them."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,7 +30,7 @@ class Codes:
 
     Attributes:
       unit: as it was asked for.
-      layer: whose activations the codes are.
+      layer: whose activations the codes are, or whose relevance to the unit.
       codes: one vector per image.
       activations: of the unit.
       positions: ``(row, column)`` where the unit was read, ``(token, 0)`` for tokens; ``None`` if
@@ -60,6 +64,7 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
     *,
     unit: Unit | str | None = None,
     units: Sequence[Unit | str] | None = None,
+    code: CodeKind = "activation",
     code_layer: str | None = None,
     positions: Positions = "inside",
     batch_size: int = 32,
@@ -72,16 +77,20 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
 ) -> Codes | tuple[Codes, ...]:
     """Reads the codes and activations of all images in one pass.
 
-    The code layer is ``network.code_layer``: the one before the classes for a class unit, else the
-    unit's own. The code of an image is
+    The code layer is ``network.code_layer``: the one before the classes for a class unit, that
+    which it reads for a unit of an added layer, else the unit's own. The code of an image is
 
-    * if that layer is not the unit's own: its activations, averaged over the positions of a map or
-      the tokens of a sequence;
-    * if it is the unit's own and dense: its activations;
-    * if it is the unit's own map or sequence: the column across channels at one position. That is
-      the unit's position if it was asked for with one (``"conv4:12@6,6"``), otherwise, image by
+    * if that layer is neither the unit's own nor read by it: its activations, averaged over the
+      positions of a map or the tokens of a sequence;
+    * if it is one of these and dense: its activations;
+    * if it is one of these and a map or sequence: the column across channels at one position. That
+      is the unit's position if it was asked for with one (``"conv4:12@6,6"``), otherwise, image by
       image, the position of its maximum over those that `positions` names. Note that
       ``network.resolve`` gives a unit a position.
+
+    With ``code="relevance"`` it is the gradient of the unit, at that position, times the
+    activations of a layer below, see ``relevance_codes``: of ``network.code_layer`` for units of
+    classes and of added layers, for others see ``layer_below``.
 
     There is one compilation per batch size, layers and number of units; other units of the same
     layers, and other images, use it again.
@@ -91,7 +100,8 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
       images: as `open_images`, of the network's domain.
       unit: one unit; or
       units: several, all read from the same images.
-      code_layer: instead of the network's choice.
+      code: "activation", or "relevance" for what in a layer below made the unit answer.
+      code_layer: instead of the one above.
       positions: see ``top_images``.
       batch_size: images in one pass of the network; the last batch is padded.
       resize_shorter: see ``ResizeRule``.
@@ -108,7 +118,8 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
     Raises:
       UnreadableImageError: an image is unreadable and `on_error` is ``"raise"``.
       ValueError: not just one of `unit` and `units` is given, a unit or the layer does not exist,
-        no image can be read, or an activation is not finite.
+        or is not below the unit where relevance is asked for, no image can be read, or an
+        activation is not finite.
 
     References:
       Nguyen et al. 2016 (arXiv 1602.03616), Algorithm 1, step 1, and the section on hidden units.
@@ -120,7 +131,7 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
         raise ValueError("units is empty; give at least one unit, such as 'fc8:945'")
     source = open_images(images, domain=network.preprocessing.domain)
     rule = ResizeRule(network.input_size, resize_shorter, warp)
-    requests = [request_code(network, one, code_layer, positions) for one in wanted]
+    requests = [request_code(network, one, code_layer, positions, code) for one in wanted]
     cache = None
     if cache_dir is not None:
         cache = CodeCache.open(
@@ -153,16 +164,28 @@ def request_code(
     unit: Unit | str,
     code_layer: str | None,
     positions: Positions = "inside",
+    code: CodeKind = "activation",
 ) -> CodeRequest:
-    """A unit with its code layer; raises ``ValueError`` if there is no such unit or layer."""
+    """A unit with its code layer; raises ``ValueError`` if there is no such unit, layer or code."""
+    check_code(code)
     request = request_unit(network, unit, positions=positions)
-    if code_layer is None:
-        return CodeRequest(request, network.code_layer(request.unit.layer))
-    if code_layer not in network.layers:
+    layer = request.unit.layer
+    if code_layer is not None and code_layer not in network.layers:
         raise ValueError(
             f"code_layer={code_layer!r} is no layer; the layers are: {', '.join(network.layers)}"
         )
-    return CodeRequest(request, code_layer)
+    if code == "relevance":
+        return CodeRequest(request, code_layer or layer_below(network, layer), "relevance")
+    chosen = code_layer or network.code_layer(layer)
+    origins = {network.layers[name].origin for name in (layer, chosen)}
+    kind: Kind = "place" if len(origins) == 1 else "mean"
+    return CodeRequest(request, chosen, kind)
+
+
+def check_code(code: str) -> None:
+    """Raises ``ValueError`` unless `code` is "activation" or "relevance"."""
+    if code not in get_args(CodeKind):
+        raise ValueError(f'code must be "activation" or "relevance", got {code!r}')
 
 
 def _load(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mfvjax.facets.codes import Codes, compute_codes
+from mfvjax.facets.codes import CodeKind, Codes, check_code, compute_codes
 from mfvjax.facets.embed import EmbedOptions, Method, Start
 from mfvjax.facets.grouping import (
     ClusterSpace,
@@ -47,6 +47,7 @@ def discover_facets(
     max_facets: int = 10,
     method: Method = "jax",
     seed: int = 0,
+    code: CodeKind = "activation",
     code_layer: str | None = None,
     batch_size: int = 32,
     resize_shorter: ResizeShorter = "fit",
@@ -69,7 +70,7 @@ def discover_facets(
         hidden unit a pool from which `top_fraction` or `top_count` picks those that activate it
         most; one on which a unit is exactly 0, behind a ReLU that is closed, does not activate it.
       unit: such as ``"fc8:945"``, ``"conv4:12"`` (image by image where it is highest) or
-        ``"conv4:12@6,6"``.
+        ``"conv4:12@6,6"``, or ``"probes:stripes"`` where units have names.
       num_facets: k, or "auto" to find it, where 1 may be the answer; see ``choose_num_facets``.
       num_mean_images: m, images nearest to the centroid that are averaged; a facet with fewer
         members averages all of them.
@@ -87,7 +88,9 @@ def discover_facets(
       max_facets: the largest number that "auto" considers.
       method: "jax", or "scikit-learn" for its PCA, Barnes-Hut t-SNE and k-means.
       seed: of everything random.
-      code_layer: instead of the network's choice.
+      code: by what images are told apart: "activation" of a layer, or "relevance", what the unit
+        makes of the activations of a layer below; see ``compute_codes``.
+      code_layer: instead of the one that follows from the unit and `code`.
       batch_size: images in one pass of the network.
       resize_shorter: see ``ResizeRule``.
       warp: see ``ResizeRule``.
@@ -107,6 +110,7 @@ def discover_facets(
 
     References: Nguyen et al. 2016 (arXiv 1602.03616), Algorithm 1 and the section on hidden units.
     """
+    check_code(code)
     options = GroupOptions(
         num_facets=num_facets,
         num_mean_images=num_mean_images,
@@ -134,7 +138,13 @@ def discover_facets(
     pool, skipped = _pool(network, source, unit, top, options, scanning)
     options.check_number(len(pool))
     codes = compute_codes(
-        network, pool, unit=unit, code_layer=code_layer, cache_dir=cache_dir, **scanning
+        network,
+        pool,
+        unit=unit,
+        code=code,
+        code_layer=code_layer,
+        cache_dir=cache_dir,
+        **scanning,
     )
     # `source` may itself be a selection: indices then are into it.
     if pool is not source and isinstance(pool, SelectedSource):
@@ -147,6 +157,7 @@ def discover_facets(
         "top_fraction": top_fraction,
         "top_count": top_count,
         "positions": positions,
+        "code": code,
         "code_layer": code_layer,
         "resize_shorter": resize_shorter,
         "warp": warp,

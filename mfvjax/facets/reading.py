@@ -105,14 +105,14 @@ def request_unit(
 
     Args:
       network: whose unit it is.
-      unit: with a position or without.
+      unit: with a position or without; by its name too, in a layer whose units have names.
       positions: that count where it has none; see `counted_window`.
 
     Raises:
-      ValueError: the text is no unit, there is no such layer, index or position, or `positions` is
-        not known.
+      ValueError: the text is no unit, there is no such layer, index, name or position, or
+        `positions` is not known.
     """
-    unit = Unit.parse(unit) if isinstance(unit, str) else unit
+    unit = Unit.parse(unit, network.layers) if isinstance(unit, str) else unit
     network.resolve(unit)
     info = network.layers[unit.layer]
     window = counted_window(info, network.input_size, positions)

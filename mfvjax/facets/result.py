@@ -46,7 +46,7 @@ class Facets:
 
     Attributes:
       unit: as it was asked for.
-      code_layer: whose activations were the images' codes.
+      code_layer: whose activations, or their relevance to the unit, were the images' codes.
       names: of the images.
       indices: ``(n,)``, of the images in their source.
       activations: ``(n,)``, of the unit.
@@ -92,6 +92,11 @@ class Facets:
     options: Mapping[str, Any]
     skipped: tuple[SkippedImage, ...] = ()
     domain: Domain = RGB
+
+    @property
+    def code(self) -> str:
+        """What the codes are: "activation" or "relevance", see ``compute_codes``."""
+        return str(self.options.get("code", "activation"))
 
     @property
     def num_facets(self) -> int:

@@ -30,6 +30,7 @@ class Node:
       step: the equation that makes it; ``None`` for what the program starts from.
       operands: what the equation reads.
       index: among the results of the equation.
+      program: that the equation is part of.
     """
 
     value: Any = None
@@ -38,6 +39,7 @@ class Node:
     step: JaxprEqn | None = None
     operands: tuple[Node, ...] = ()
     index: int = 0
+    program: Jaxpr | None = None
 
     @property
     def made_by(self) -> str:
@@ -108,18 +110,18 @@ def _run(
             values = [operand.value for operand in operands]
             results = [None] * len(step.outvars)
             if is_computed:
-                results = _evaluated(program, step, values)
+                results = evaluated(program, step, values)
             varies = any(operand.varies for operand in operands)
             made = [
-                Node(value, varies, is_inside, step, operands, index)
+                Node(value, varies, is_inside, step, operands, index, program)
                 for index, value in enumerate(results)
             ]
         known.update(zip(step.outvars, made, strict=True))
     return list(map(find, program.outvars))
 
 
-def _evaluated(program: Jaxpr, step: JaxprEqn, values: Sequence[Any]) -> list[Any]:
-    """The results of one equation of a program for its operands."""
+def evaluated(program: Jaxpr, step: JaxprEqn, values: Sequence[Any]) -> list[Any]:
+    """The results of one equation of a program for its operands' values."""
     given = {
         var: value
         for var, value in zip(step.invars, values, strict=True)
