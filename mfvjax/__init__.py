@@ -63,6 +63,7 @@ _HOMES = {
 }
 
 __all__ = sorted(_HOMES)
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
@@ -72,4 +73,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "__version__"]

@@ -10,7 +10,6 @@ that ``mfvjax --help`` stays fast.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import pkgutil
@@ -21,6 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
+import mfvjax
 from mfvjax.cache import cache_dir
 
 EXPECTED = (ValueError, OSError, RuntimeError, ImportError)
@@ -98,7 +98,7 @@ def _warnings_once() -> Callable[..., None]:
 
 def _show_version(wanted: bool) -> bool:
     if wanted:
-        typer.echo(f"mfvjax {importlib.metadata.version('mfvjax')}")
+        typer.echo(f"mfvjax {mfvjax.__version__}")
         raise typer.Exit
     return wanted
 

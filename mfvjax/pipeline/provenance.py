@@ -11,14 +11,15 @@ from contextlib import contextmanager
 
 import jax
 
+import mfvjax
 from mfvjax.images import ImageSource, fingerprints
 
-_PACKAGES = ("mfvjax", "jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn", "pillow")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn", "pillow")
 
 
 def versions() -> dict[str, str]:
     """Python, the packages a run computes with, and the device."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "mfvjax": mfvjax.__version__}
     for name in _PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)
