@@ -367,3 +367,10 @@ class Network:
         from mfvjax.network.function import from_function
 
         return from_function(fn, params, **options)
+
+    @classmethod
+    def from_torch(cls, module: Any, **options: Any) -> Network:
+        """Wraps a user's PyTorch module; options as `mfvjax.network.torch_module.from_torch`."""
+        from mfvjax.network.torch_module import from_torch
+
+        return from_torch(module, **options)
