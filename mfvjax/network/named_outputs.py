@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Jaxpr
 from jaxtyping import Array
 
 from mfvjax.preprocess import Preprocessing
@@ -16,6 +17,7 @@ from mfvjax.types import Activations
 
 OUTPUT = "output"  # name of what a module returns without naming it
 _PROBE_BATCH = 7  # an axis of this length, first in the shape, is taken for the batch
+_BODIES = ("jaxpr", "call_jaxpr")  # parameters of a call that hold the program of what it calls
 _EVALUATION = {
     "train": False,
     "training": False,
@@ -159,7 +161,7 @@ def trace(
     """Finds the names, shapes and order of the activations, without computing any.
 
     Activations are floating-point arrays of two to four axes, the batch first. The order is that
-    of the equations of the traced program that produce them.
+    of the equations of the traced program that produce them, inside compiled functions too.
 
     Args:
       run: calls the module.
@@ -179,9 +181,9 @@ def trace(
 
     make = jax.make_jaxpr(activations, return_shape=True)
     program, shapes = make(params, _net_input(preprocessing))
-    made_by = {id(v): i for i, eqn in enumerate(program.eqns) for v in eqn.outvars}
+    places = _places(program.jaxpr)
     outvars = jax.tree.unflatten(jax.tree.structure(shapes), program.jaxpr.outvars)
-    names = sorted(shapes, key=lambda name: (made_by.get(id(outvars[name]), -1), name))
+    names = sorted(shapes, key=lambda name: (places.get(id(outvars[name]), ()), name))
     if not names:
         raise ValueError(
             "the module names no activations: they must be floating-point arrays of two to four "
@@ -189,6 +191,21 @@ def trace(
         )
     found = {name: tuple(shapes[name].shape[1:]) for name in names}
     return Traced(found, returned[0] if returned and returned[0] in found else None)
+
+
+def _places(program: Jaxpr) -> dict[int, tuple[int, ...]]:
+    """By the `id` of each value the number of the equation that makes it; of what a call makes,
+    such as that of a compiled function, with the number of the equation inside behind it.
+    """
+    places: dict[int, tuple[int, ...]] = {}
+    for number, eqn in enumerate(program.eqns):
+        body = next((eqn.params[key] for key in _BODIES if key in eqn.params), None)
+        body = getattr(body, "jaxpr", body)  # closed or not
+        inside = {} if body is None else _places(body)
+        results = eqn.outvars if body is None else body.outvars
+        for var, result in zip(eqn.outvars, results, strict=False):
+            places[id(var)] = (number, *inside.get(id(result), ()))
+    return places
 
 
 def _net_input(preprocessing: Preprocessing) -> jax.ShapeDtypeStruct:
