@@ -133,10 +133,12 @@ def chosen_layers(
     """The names in `layers`, all if ``None``, in the order of `shapes`.
 
     Raises:
-      ValueError: one of them is not in `shapes`.
+      ValueError: one of them is not in `shapes`, or there are none.
     """
     if layers is None:
         return tuple(shapes)
+    if not layers:
+        raise ValueError(f"layers is empty; name some of: {', '.join(shapes)}")
     unknown = sorted(set(layers) - set(shapes))
     if unknown:
         raise ValueError(f"the module has no activations {unknown}; it has: {', '.join(shapes)}")

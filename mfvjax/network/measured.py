@@ -150,7 +150,7 @@ def fit_affine(depends: Dependence) -> tuple[int, int, int] | None:
 
     Intervals that reach the border of the input are known only on their other side, so sides are
     taken from where they are seen; clipped to the image, the fit contains every dependence and
-    is exact at the center. ``None`` if there is no such fit.
+    is exact at the center. ``None`` if there is no such fit, or all outputs see the same.
     """
     num_outputs, num_inputs = depends.shape
     if not depends.any(axis=1).all() or depends.all():
@@ -160,6 +160,8 @@ def fit_affine(depends: Dependence) -> tuple[int, int, int] | None:
     first_seen, last_seen = first > 0, last < num_inputs
     steps = np.concatenate([_steps(first, first_seen), _steps(last, last_seen)])
     stride = int(np.median(steps)) if steps.size else max(1, round(num_inputs / num_outputs))
+    if stride == 0:  # all positions see the same, though not the last rows, that no window reaches
+        return None
     start = -(num_outputs - 1) * stride
     if first_seen.any():
         start = (first - index * stride)[first_seen].min()
