@@ -22,7 +22,13 @@ from mfvjax.atlas.settings import Settings
 from mfvjax.atlas.share import Share
 from mfvjax.judging import check_judge, open_judge
 from mfvjax.network import Network
-from mfvjax.pipeline.sources import Imageish, open_network, open_source, written_down
+from mfvjax.pipeline.sources import (
+    Imageish,
+    directions_written_down,
+    open_network,
+    open_source,
+    written_down,
+)
 from mfvjax.recipe import Recipe
 from mfvjax.recipes import find_recipe
 from mfvjax.types import Unit
@@ -74,6 +80,7 @@ def build_atlas(
     controls: bool = False,
     seed: int = 0,
     precision: str = "float32",
+    directions: str | os.PathLike[str] | None = None,
     top_fraction: float = 0.02,
     top_count: int | None = None,
     class_ids: Sequence[str] | None = None,
@@ -102,7 +109,7 @@ def build_atlas(
       num_facets: of each unit, or "auto".
 
     Other arguments:
-      recipe: as `run_unit`; so are `step_fraction`, `hold`, `seed` and `precision`.
+      recipe: as `run_unit`; so are `step_fraction`, `hold`, `seed`, `precision` and `directions`.
       controls: as `run_unit`, where they are made by default: for a few facets they are as much
         work again.
       top_fraction: share of the pool that is taken where it is not divided by class.
@@ -118,8 +125,8 @@ def build_atlas(
         it; see `mfvjax.judge_run`. It is not part of what an atlas is: any call may have another.
       progress: called with (step, done, in all).
       **discovery: ``num_mean_images``, ``num_components``, ``perplexity``, ``start``,
-        ``cluster_space``, ``max_facets``, ``method``, ``code_layer`` and ``positions``, as
-        `discover_facets`.
+        ``cluster_space``, ``max_facets``, ``method``, ``code``, ``code_layer`` and ``positions``,
+        as `discover_facets`.
 
     Raises:
       AtlasBusyError: another process works on one of these units, in the same folder.
@@ -133,11 +140,12 @@ def build_atlas(
       UnitFailedWarning: a unit has no facets; the others are made.
     """
     refuse_foreign(pathlib.Path(out))
-    opened = open_network(network, precision=precision)
+    opened = open_network(network, precision=precision, directions=directions)
     settings = Settings(
         network=opened,
         source=open_source(images, network=opened),
         network_text=written_down(network),
+        directions=directions_written_down(directions),
         images_text=written_down(images),
         units=tuple(_checked(opened, unit) for unit in units),
         num_facets=num_facets,
@@ -155,7 +163,7 @@ def build_atlas(
     judge = None if judge is None else open_judge(judge)
     if judge is not None:
         domain = opened.preprocessing.domain
-        check_judge(judge, domain, own_fingerprint=opened.fingerprint)
+        check_judge(judge, domain, own_fingerprint=opened.model_fingerprint)
     used = local_devices(devices)
     settings.plan(1)  # refuses what can be refused before anything is compiled
     size = facets_per_device or settings.choose_facets_per_device(out, used)
@@ -209,4 +217,4 @@ def build_atlas(
 def _checked(network: Network, unit: Unit | str) -> str:
     """The unit as text, with a position only if it was given with one."""
     network.resolve(unit)
-    return str(Unit.parse(unit) if isinstance(unit, str) else unit)
+    return str(Unit.parse(unit, network.layers) if isinstance(unit, str) else unit)

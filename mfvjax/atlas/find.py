@@ -14,7 +14,7 @@ from mfvjax.atlas.choice import Choice
 from mfvjax.atlas.folder import AtlasFolder
 from mfvjax.atlas.passes import join_passes, mark_failed, remove_done_passes
 from mfvjax.atlas.pool_pass import PoolPass
-from mfvjax.facets.codes import Codes, request_code
+from mfvjax.facets.codes import CodeKind, Codes, request_code
 from mfvjax.facets.discover import assemble_facets
 from mfvjax.facets.grouping import Grouping, GroupOptions, canonical_order, group_codes
 from mfvjax.facets.reading import request_unit
@@ -29,6 +29,8 @@ ProgressFn: TypeAlias = Callable[[str, int, int], None]
 IMAGE_HASHES = "image_sha256"
 _PASS_BYTES = 2**32
 _UNITS_AT_ONCE = 16
+_RELEVANT_UNITS = 64
+"""Of one pass, where every unit has codes of its own for every image: megabytes in a batch."""
 
 
 class ChangedImageError(ValueError):
@@ -45,6 +47,7 @@ def find_facets(
     options: GroupOptions,
     failed: dict[str, str],
     team: Sequence[str] | None = None,
+    code: CodeKind = "activation",
     code_layer: str | None = None,
     devices: Sequence[jax.Device] | None = None,
     progress: ProgressFn | None = None,
@@ -55,7 +58,8 @@ def find_facets(
     The units of a team share a pass over the pool, in which each image is read once, by one of its
     processes. Where the codes of the units by class would take more than `pass_bytes`, these are
     divided between passes: an image is of one class, and is still read once, but for those that a
-    unit by rank needs too.
+    unit by rank needs too. So they are where codes are of relevance, which every unit has its own
+    of for every image of a pass, if only to leave them.
 
     Args:
       network: of the units.
@@ -66,7 +70,8 @@ def find_facets(
       options: of discovery.
       failed: gets the units that have no facets, and why.
       team: units of all processes that read the pool between them; by default `units`.
-      code_layer: instead of the network's choice.
+      code: by what images are told apart; see `discover_facets`.
+      code_layer: instead of the one that follows.
       devices: that read images.
       progress: called with (step, done, in all).
       pass_bytes: of codes on disk, if they can be divided at all.
@@ -84,7 +89,9 @@ def find_facets(
         return numbers
 
     def divide(wanted: Sequence[str]) -> Iterator[list[str]]:
-        for part in _parts(network, choose(wanted), code_layer, pass_bytes):
+        size = functools.partial(_code_bytes, network, code=code, code_layer=code_layer)
+        most = _RELEVANT_UNITS if code == "relevance" else None
+        for part in _parts(choose(wanted), size, pass_bytes, most):
             yield [choice.unit for choice in part]
 
     for plan in join_passes(folder, left, units if team is None else team, divide):
@@ -96,12 +103,15 @@ def find_facets(
             source,
             choices,
             locks=folder.locks,
+            code=code,
             code_layer=code_layer,
             devices=devices,
         )
         pool.read(reading)
         mine = [choice for choice in choices if choice.unit in numbers and not numbers[choice.unit]]
-        for choice, facets, hashes in _discover(network, source, pool, mine, options, failed):
+        for choice, facets, hashes in _discover(
+            network, source, pool, mine, options, failed, code=code
+        ):
             if facets is None:
                 mark_failed(folder, plan.path, choice.unit)
                 continue
@@ -156,16 +166,19 @@ def _num_found(path: pathlib.Path) -> int:
 
 
 def _parts(
-    network: Network, choices: Sequence[Choice], code_layer: str | None, pass_bytes: int
+    choices: Sequence[Choice],
+    size: Callable[[Choice], int],
+    pass_bytes: int,
+    most: int | None,
 ) -> Iterator[list[Choice]]:
     """What one pass is for: all units by rank, and of those by class as many as there is room."""
     part = [choice for choice in choices if choice.indices is None]
-    used = sum(_code_bytes(network, choice, code_layer) for choice in part)
+    used = sum(map(size, part))
     for choice in choices:
         if choice.indices is None:
             continue
-        needed = _code_bytes(network, choice, code_layer)
-        if part and used + needed > pass_bytes:
+        needed = size(choice)
+        if part and (used + needed > pass_bytes or len(part) == most):
             yield part
             part, used = [], 0
         part.append(choice)
@@ -174,9 +187,9 @@ def _parts(
         yield part
 
 
-def _code_bytes(network: Network, choice: Choice, code_layer: str | None) -> int:
+def _code_bytes(network: Network, choice: Choice, *, code: CodeKind, code_layer: str | None) -> int:
     """Bytes of a unit's codes on disk."""
-    layer = request_code(network, choice.unit, code_layer).code_layer
+    layer = request_code(network, choice.unit, code_layer, code=code).code_layer
     rows = choice.count if choice.indices is None else len(choice.indices)
     return 4 * rows * network.layers[layer].num_units
 
@@ -188,6 +201,8 @@ def _discover(
     choices: Sequence[Choice],
     options: GroupOptions,
     failed: dict[str, str],
+    *,
+    code: CodeKind,
 ) -> Iterator[tuple[Choice, Facets | None, list[str]]]:
     """The facets of each unit, or ``None``, and the hashes of its images when they were read."""
     # Always the same number side by side: a unit's map must not depend on how many are left.
@@ -208,7 +223,7 @@ def _discover(
             if grouping is None:
                 yield choice, None, []
             else:
-                kept = {**dataclasses.asdict(options), **_how(choice)}
+                kept = {**dataclasses.asdict(options), **_how(choice), "code": code}
                 yield choice, assemble_facets(network, source, one, grouping, options=kept), of
 
 

@@ -82,7 +82,9 @@ def judge_units(
     """
     judged: list[str] = []
     damaged: dict[str, str] = {}
-    check_judge(judge, None, own_fingerprint=folder.plan.network["fingerprint"])
+    network = folder.plan.network
+    own = network.get("model_fingerprint", network["fingerprint"])
+    check_judge(judge, None, own_fingerprint=own)
     for done, unit in enumerate(units):
         if progress is not None:
             progress("judging", done, len(units))

@@ -69,6 +69,7 @@ def make_units(
         choose=settings.choose,
         team=team,
         options=settings.grouping,
+        code=settings.code,
         code_layer=settings.code_layer,
         devices=devices,
         progress=progress,
@@ -128,9 +129,11 @@ def _jobs(settings: Settings, folder: AtlasFolder, choices: Sequence[Choice]) ->
     for choice in choices:
         facets = load_facets(source, folder, choice.unit)
         recipe = settings.recipe_of(network.resolve(facets.unit))
-        needs_images = recipe.objective.needs_references
+        objective = recipe.objective
+        is_held = objective.hold > 0 and facets.code == "relevance"  # by its nearest images
+        needs_images = objective.needs_references or is_held
         placebo = None
-        if needs_images and settings.controls:
+        if objective.needs_references and settings.controls:
             placebo = find_placebo(network, facets, source, source, given=None)
         yield make_job(
             network,
@@ -174,6 +177,7 @@ def _finish(
         scores,
         options={
             "network": settings.network_text,
+            **settings.directions,
             "images": images,
             "unit": choice.unit,
             "num_facets": settings.num_facets,

@@ -19,7 +19,7 @@ from mfvjax.atlas.locks import UnitLocks
 from mfvjax.atlas.passes import PassPlan
 from mfvjax.atlas.scan import Scanner
 from mfvjax.atlas.wanted import Wanted, best
-from mfvjax.facets.codes import Codes, request_code
+from mfvjax.facets.codes import CodeKind, Codes, request_code
 from mfvjax.facets.reading import as_positions
 from mfvjax.images import ImageSource, SkippedImage, fingerprints
 from mfvjax.network import Network
@@ -42,7 +42,8 @@ class PoolPass:
       source: the pool.
       choices: of its units. An image is read once, however many units it is for.
       locks: of the atlas.
-      code_layer: instead of the network's choice.
+      code: by what images are told apart; see `discover_facets`.
+      code_layer: instead of the one that follows.
       devices: that read; by default one.
     """
 
@@ -54,6 +55,7 @@ class PoolPass:
         choices: Sequence[Choice],
         *,
         locks: UnitLocks,
+        code: CodeKind = "activation",
         code_layer: str | None = None,
         devices: Sequence[jax.Device] | None = None,
     ) -> None:
@@ -62,7 +64,8 @@ class PoolPass:
         self._rows = {choice.unit: row for row, choice in enumerate(choices)}
         self._choices = choices
         self._requests = [
-            request_code(network, choice.unit, code_layer, choice.positions) for choice in choices
+            request_code(network, choice.unit, code_layer, choice.positions, code)
+            for choice in choices
         ]
         self._scanner = Scanner(network, source, self._requests, devices or jax.local_devices()[:1])
         self._groups = self._scanner.groups

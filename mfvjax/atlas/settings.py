@@ -17,6 +17,7 @@ from mfvjax.ascent.engine import facets_that_fit
 from mfvjax.atlas.choice import Choice, choose_images
 from mfvjax.atlas.plan import PLAN_JSON, AtlasPlan, read_plan
 from mfvjax.facet_objective import UnitAndStatistics
+from mfvjax.facets.codes import CodeKind, check_code, request_code
 from mfvjax.facets.embed import EmbedOptions
 from mfvjax.facets.grouping import GroupOptions
 from mfvjax.facets.places import Positions, check_positions
@@ -24,7 +25,7 @@ from mfvjax.images import ImageSource
 from mfvjax.network import Network
 from mfvjax.objective import Objective, OwnFacet, unit_objective
 from mfvjax.pipeline.references import reference_objectives
-from mfvjax.pipeline.targets import visible_region
+from mfvjax.pipeline.regions import visible_region
 from mfvjax.recipe import Recipe
 from mfvjax.recipes import (
     FACET_STATISTICS,
@@ -52,6 +53,7 @@ class Settings:
       source: the pool.
       network_text: where the network came from; ``None`` if only from memory.
       images_text: likewise.
+      directions: where those in a file came from, see `directions_written_down`.
       units: checked, as text.
       recipe: as asked for; ``None`` for the one that suits the size of what is shown.
       class_ids: see `mfvjax.images.classes.class_labels`.
@@ -63,6 +65,7 @@ class Settings:
     source: ImageSource
     network_text: str | None
     images_text: str | None
+    directions: dict[str, str]
     units: tuple[str, ...]
     num_facets: int | Literal["auto"]
     recipe: Recipe | None
@@ -79,7 +82,7 @@ class Settings:
     @property
     def grouping(self) -> GroupOptions:
         """Options of discovery."""
-        known = {"num_facets", "code_layer", "positions", *_GROUPING, *_EMBEDDING}
+        known = {"num_facets", "code", "code_layer", "positions", *_GROUPING, *_EMBEDDING}
         unknown = sorted(self.discovery.keys() - known)
         if unknown:
             raise ValueError(f"no option {unknown[0]!r} of discovery; there are {sorted(known)}")
@@ -95,6 +98,13 @@ class Settings:
         """Of a map at which its units may be strongest; see `discover_facets`."""
         chosen: Positions = self.discovery.get("positions", "inside")
         check_positions(chosen)
+        return chosen
+
+    @property
+    def code(self) -> CodeKind:
+        """By what images are told apart; see `discover_facets`."""
+        chosen: CodeKind = self.discovery.get("code", "activation")
+        check_code(chosen)
         return chosen
 
     def choose(self, units: Sequence[str]) -> list[Choice]:
@@ -147,12 +157,14 @@ class Settings:
         recipes = defaults if self.recipe is None else [self.recipe]
         phases = "\n".join(recipe.sha256 for recipe in recipes)
         ids = None if self.class_ids is None else "\n".join(self.class_ids)
+        request_code(self.network, self.units[0], self.code_layer, self.positions, self.code)
         return AtlasPlan(
             units=self.units,
             network={
                 "name": self.network.name,
                 "fingerprint": self.network.fingerprint,
                 "source": self.network_text,
+                **self._added,
             },
             images={
                 "source": self.images_text,
@@ -202,6 +214,13 @@ class Settings:
             devices=devices,
         )
 
+    @property
+    def _added(self) -> dict[str, str]:
+        """What is known of layers that were added to the network."""
+        if self.network.model_fingerprint == self.network.fingerprint:
+            return {}
+        return {"model_fingerprint": self.network.model_fingerprint, **self.directions}
+
     def _window(self, unit: Unit) -> tuple[int, int]:
         region = visible_region(self.network, unit)
         return self.network.input_size if region is None else region.size
@@ -219,6 +238,7 @@ class Settings:
             )[0]
         if recipe.objective.hold == 0:
             return objective
-        layer = self.code_layer or self.network.code_layer(unit.layer)
+        request = request_code(self.network, unit, self.code_layer, self.positions, self.code)
+        layer = request.code_layer
         code = np.zeros((1, self.network.layers[layer].num_units), np.float32)
         return objective + Objective((OwnFacet(layer, code, 0, 1.0, slots=self.slots),))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from mfvjax.types import Unit
+from mfvjax.unit_names import index_of_name
 
 _SHARD = re.compile(r"(\d+)/(\d+)")
 _RANGE = re.compile(r"(\d+)(?:-(\d*))?")
@@ -59,22 +60,29 @@ class Share:
         return f"{self.index + 1}/{self.count}"
 
 
-def parse_units(layer: str, num_units: int, text: str) -> list[str]:
+def parse_units(
+    layer: str, num_units: int, text: str, *, names: Sequence[str] | None = None
+) -> list[str]:
     """Units of a layer from ``"0-99,250,900-"`` or ``"all"``, in the order given.
 
     Args:
       layer: whose units.
       num_units: how many it has.
-      text: numbers and ranges, both ends included; a range without an end goes to the last unit.
+      text: numbers and ranges, both ends included; a range without an end goes to the last unit;
+        or names, those with a comma in them by number only.
+      names: of the units, if they have any.
 
     Raises:
-      ValueError: `text` has another form, or a unit does not exist.
+      ValueError: `text` has another form, or a unit does not exist, or several have its name.
     """
     if text.strip() == "all":
         return [str(Unit(layer, index)) for index in range(num_units)]
     units: list[str] = []
     for part in text.split(","):
         match = _RANGE.fullmatch(part.strip())
+        if match is None and names is not None:
+            units.append(str(Unit(layer, index_of_name(part.strip(), layer, names))))
+            continue
         if match is None:
             raise ValueError(f"units {part!r} are not of the form 7, 0-99, 900- or all")
         first = int(match[1])

@@ -35,7 +35,7 @@ def judging(judge: str | None, judge_class: str | None, network: Network) -> Cal
     check_judge(
         opened,
         network.preprocessing.domain,
-        own_fingerprint=network.fingerprint,
+        own_fingerprint=network.model_fingerprint,
         judge_class=judge_class,
     )
     return functools.partial(judged, judge=opened, judge_class=judge_class)

@@ -10,14 +10,15 @@ import typer
 # As in mfvjax.facets.discover.discover_facets.
 DEFAULT_MEAN_IMAGES = 15
 DEFAULT_POSITIONS: Literal["inside"] = "inside"
+DEFAULT_CODE: Literal["activation"] = "activation"
 
 Network: TypeAlias = Annotated[
     str,
     typer.Option(
         "--network",
         "-n",
-        help="A .safetensors file, the name of a fetched network, or 'compact' or "
-        "'compact-resnet', the bundled ones.",
+        help="A .safetensors file, the name of a fetched network, 'compact' or 'compact-resnet', "
+        "the bundled ones, or python:package.module:function, which runs your own code.",
     ),
 ]
 Images: TypeAlias = Annotated[
@@ -29,8 +30,22 @@ Images: TypeAlias = Annotated[
         "array of them, or tfds:NAME/SPLIT, or facetworld:CLASS.",
     ),
 ]
+Directions: TypeAlias = Annotated[
+    Optional[pathlib.Path],  # noqa: UP045
+    typer.Option(
+        "--directions",
+        help="A .safetensors file of directions in a layer (probes, components, a decoder's rows); "
+        "they become units of one more layer, as probes:3.",
+    ),
+]
 UnitOption: TypeAlias = Annotated[
-    str, typer.Option("--unit", "-u", help="LAYER:INDEX or LAYER:INDEX@ROW,COLUMN; fc8:945.")
+    str,
+    typer.Option(
+        "--unit",
+        "-u",
+        help="LAYER:INDEX or LAYER:INDEX@ROW,COLUMN, as fc8:945; with --directions also "
+        "LAYER:NAME, as probes:stripes.",
+    ),
 ]
 NumFacets: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
@@ -50,6 +65,14 @@ MeanImages: TypeAlias = Annotated[
 CodeLayer: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--code-layer", help="Layer whose activations are the codes; fc7 for fc8."),
+]
+Code: TypeAlias = Annotated[
+    Literal["activation", "relevance"],
+    typer.Option(
+        "--code",
+        help="What tells images apart: the activations of a layer, or their relevance to the unit, "
+        "gradient times activation of the layer below.",
+    ),
 ]
 Positions: TypeAlias = Annotated[
     Literal["inside", "all"],
@@ -151,7 +174,11 @@ def num_facets(text: str) -> int | Literal["auto"]:
 
 
 def discovery(
-    top: str | None, mean_images: int, code_layer: str | None, positions: str
+    top: str | None,
+    mean_images: int,
+    code_layer: str | None,
+    positions: str,
+    code: str,
 ) -> dict[str, Any]:
     """The options of `mfvjax.facets.discover.discover_facets` that were asked for.
 
@@ -167,6 +194,8 @@ def discovery(
         chosen["code_layer"] = code_layer
     if positions != DEFAULT_POSITIONS:
         chosen["positions"] = positions
+    if code != DEFAULT_CODE:
+        chosen["code"] = code
     return chosen
 
 

@@ -54,15 +54,17 @@ def command(
             "facetworld:all.",
         ),
     ] = None,
+    directions: o.Directions = None,
     layer: Annotated[
         _Text, typer.Option("--layer", "-l", help="Whose units; by default the classes.")
     ] = None,
     units: Annotated[
-        str, typer.Option("--units", "-u", help="0-999, or 3,7,20-29, or 900-, or all.")
+        str, typer.Option("--units", "-u", help="0-999, or 3,7,20-29, or 900-, or names, or all.")
     ] = "all",
     facets: o.NumFacets = None,
     top: o.Top = None,
     mean_images: o.MeanImages = o.DEFAULT_MEAN_IMAGES,
+    code: o.Code = o.DEFAULT_CODE,
     code_layer: o.CodeLayer = None,
     positions: o.Positions = o.DEFAULT_POSITIONS,
     recipe: o.RecipeOption = None,
@@ -146,14 +148,15 @@ def command(
     from mfvjax.network.units import find_layer
     from mfvjax.pipeline.sources import open_network
 
-    opened = open_network(network, precision=precision)
+    opened = open_network(network, precision=precision, directions=directions)
     name = layer or opened.logits_layer
+    info = find_layer(opened.layers, name)
     folder = out or default_folder(network, f"{name}-atlas")
     with _way_back(folder), progress_bars(quiet=quiet or as_json) as progress:
         atlas = build_atlas(
             network,
             images,
-            units=parse_units(name, find_layer(opened.layers, name).num_units, units),
+            units=parse_units(name, info.num_units, units, names=info.unit_names),
             out=folder,
             num_facets=o.num_facets(facets or "10"),
             recipe=recipe,
@@ -162,13 +165,14 @@ def command(
             controls=controls,
             seed=seed,
             precision=precision,
+            directions=directions,
             class_ids=None if class_ids is None else read_class_ids(class_ids),
             facets_per_device=facets_per_device,
             share=share,
             writers=writers,
             judge=judge,
             progress=progress,
-            **o.discovery(top, mean_images, code_layer, positions),
+            **o.discovery(top, mean_images, code_layer, positions, code),
         )
     _print_atlas(atlas, share=str(share), as_json=as_json, quiet=quiet)
 

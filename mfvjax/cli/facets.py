@@ -15,10 +15,12 @@ def command(
     out: Annotated[pathlib.Path, typer.Argument(help="The .npz file to write.")],
     network: o.Network = "compact",
     images: o.Images = None,
+    directions: o.Directions = None,
     unit: o.UnitOption = "fc8:0",
     facets: o.NumFacets = "10",
     top: o.Top = None,
     mean_images: o.MeanImages = o.DEFAULT_MEAN_IMAGES,
+    code: o.Code = o.DEFAULT_CODE,
     code_layer: o.CodeLayer = None,
     positions: o.Positions = o.DEFAULT_POSITIONS,
     seed: o.Seed = 0,
@@ -31,7 +33,7 @@ def command(
     from mfvjax.facets.discover import discover_facets
     from mfvjax.pipeline.sources import open_network, open_source, painted_class
 
-    opened = open_network(network, precision="float32")
+    opened = open_network(network, precision="float32", directions=directions)
     source = open_source(images or painted_class(opened, unit), network=opened)
     found = discover_facets(
         opened,
@@ -39,7 +41,7 @@ def command(
         unit=unit,
         num_facets=o.num_facets(facets or "10"),
         seed=seed,
-        **o.discovery(top, mean_images, code_layer, positions),
+        **o.discovery(top, mean_images, code_layer, positions, code),
     )
     found.save(out)
     facts: dict[str, Any] = {

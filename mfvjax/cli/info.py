@@ -8,24 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mfvjax.cli import _options as o
 from mfvjax.domain import Domain
 
 if TYPE_CHECKING:
     from mfvjax.network import Network
 
 _WIDE = 200  # columns where there is no terminal to ask
+_NAMES = 30  # of units, that are listed
 
 
 def command(
     network: Annotated[
-        str, typer.Argument(help="A .safetensors file, or the name of a fetched network.")
+        str, typer.Argument(help="A .safetensors file, or a name as for run --network.")
     ],
+    directions: o.Directions = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List a network's layers: shapes, units, strides, receptive fields and code layers."""
-    from mfvjax.network import Network
+    from mfvjax.pipeline.sources import open_network
 
-    facts = describe(Network.load(network))
+    facts = describe(open_network(network, precision="float32", directions=directions))
     if as_json:
         typer.echo(json.dumps(facts, indent=1))
     else:
@@ -48,6 +51,7 @@ def describe(network: Network) -> dict[str, Any]:
                 "receptive_field": None if field is None else list(field.size),
                 "start": None if field is None else list(field.start),
                 "code_layer": network.code_layer(info.name),
+                "unit_names": None if info.unit_names is None else list(info.unit_names),
             }
         )
     return {
@@ -85,6 +89,9 @@ def _print_table(facts: dict[str, Any]) -> None:
     console = Console(width=None if sys.stdout.isatty() else _WIDE)
     console.print(_summary(facts), markup=False, highlight=False)
     console.print(table)
+    for layer in facts["layers"]:
+        if layer["unit_names"] is not None:
+            console.print(_names(layer), markup=False, highlight=False, soft_wrap=True)
 
 
 def _summary(facts: dict[str, Any]) -> str:
@@ -100,6 +107,14 @@ def _summary(facts: dict[str, Any]) -> str:
         f"mean {preprocessing['mean']}, scale {preprocessing['scale']}\n"
         f"{classes if facts['logits_layer'] else 'no classes'}\n"
     )
+
+
+def _names(layer: dict[str, Any]) -> str:
+    """``probes: 0 stripes, 1 dots``."""
+    names = layer["unit_names"]
+    first = ", ".join(f"{index} {name}" for index, name in enumerate(names[:_NAMES]))
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return f"{layer['name']}: {first}{more}"
 
 
 def _times(sizes: list[int]) -> str:

@@ -20,6 +20,10 @@ def command(
         Optional[str],  # noqa: UP045
         typer.Option("--images", "-i", help="Where the images are now, if they have moved."),
     ] = None,
+    directions: Annotated[
+        Optional[pathlib.Path],  # noqa: UP045
+        typer.Option("--directions", help="Where the file of directions is now, likewise."),
+    ] = None,
     tolerance: Annotated[
         float, typer.Option(help="Largest difference of a pixel, in the units of the images.")
     ] = 0.0,
@@ -37,7 +41,8 @@ def command(
     from mfvjax.store import load_run
 
     run = load_run(folder)
-    moved = {k: v for k, v in (("network", network), ("images", images)) if v is not None}
+    places = {"network": network, "images": images, "directions": directions}
+    moved = {name: place for name, place in places.items() if place is not None}
     with progress_bars(quiet=quiet) as progress:
         again = replay(run, progress=progress, **moved)
     difference = largest_difference(run, again)

@@ -10,10 +10,12 @@ NEEDS_ARGUMENTS = False
 def command(
     network: o.Network = "compact",
     images: o.Images = None,
+    directions: o.Directions = None,
     unit: o.UnitOption = "fc8:6",
     facets: o.NumFacets = None,
     top: o.Top = None,
     mean_images: o.MeanImages = o.DEFAULT_MEAN_IMAGES,
+    code: o.Code = o.DEFAULT_CODE,
     code_layer: o.CodeLayer = None,
     positions: o.Positions = o.DEFAULT_POSITIONS,
     recipe: o.RecipeOption = None,
@@ -51,11 +53,11 @@ def command(
     from mfvjax.pipeline.sources import open_network, painted_class
     from mfvjax.store import open_run_folder
 
-    opened = open_network(network, precision=precision)
+    opened = open_network(network, precision=precision, directions=directions)
     if network == "compact" and judge is None and judge_class is None:
         judge = "compact-resnet"
     judged = judging(judge, judge_class, opened)
-    discovery = o.discovery(top, mean_images, code_layer, positions)
+    discovery = o.discovery(top, mean_images, code_layer, positions, code)
     chosen = o.num_facets(facets or ("auto" if images is None else "10"))
     images = images or painted_class(opened, unit)
     folder = out or default_folder(network, unit)
@@ -73,6 +75,7 @@ def command(
                 placebo=placebo,
                 seed=seed,
                 precision=precision,
+                directions=directions,
                 progress=progress,
                 **discovery,
             )

@@ -14,6 +14,7 @@ def command(
     facets: Annotated[pathlib.Path, typer.Argument(help="A file that `mfvjax facets` wrote.")],
     network: o.Network = "compact",
     images: o.Images = None,
+    directions: o.Directions = None,
     recipe: o.RecipeOption = None,
     steps: o.Steps = 1.0,
     hold: o.Hold = None,
@@ -32,7 +33,7 @@ def command(
 ) -> None:
     """Visualize facets that were found before, score them, and write the page.
 
-    The network and the images are those that the facets were found with.
+    The network, its directions and the images are those that the facets were found with.
     """
     o.choose_device(device)
     from mfvjax.cli._judging import judging
@@ -44,7 +45,7 @@ def command(
     from mfvjax.store import open_run_folder
 
     found = Facets.load(facets)
-    opened = open_network(network, precision=precision)
+    opened = open_network(network, precision=precision, directions=directions)
     judged = judging(judge, judge_class, opened)
     folder = out or default_folder(network, str(found.unit))
     with open_run_folder(folder, overwrite=overwrite) as temporary:

@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias, get_args, overload
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
 from mfvjax.facets.code_cache import CodeCache
-from mfvjax.facets.code_pass import CodeRequest, Kind, Reading, run_pass
+from mfvjax.facets.code_pass import CodeRequest, Kind, Reading, read_batch, run_pass
 from mfvjax.facets.places import Positions
-from mfvjax.facets.reading import FacetNetwork, as_positions, request_unit
+from mfvjax.facets.reading import FacetNetwork, as_arrays, as_positions, request_unit
 from mfvjax.facets.relevance import layer_below
 from mfvjax.images import Imagelike, ImageSource, SkippedImage, open_images
 from mfvjax.images.batches import OnError
@@ -180,6 +181,30 @@ def request_code(
     origins = {network.layers[name].origin for name in (layer, chosen)}
     kind: Kind = "place" if len(origins) == 1 else "mean"
     return CodeRequest(request, chosen, kind)
+
+
+def read_codes(
+    network: FacetNetwork,
+    images: Float[np.ndarray, "n h w c"],
+    unit: Unit,
+    code_layer: str,
+    code: CodeKind,
+) -> Float[np.ndarray, "n features"]:
+    """Codes of images in memory, of the network's size; a map's unit has a position.
+
+    Raises:
+      ValueError: as `request_code`.
+    """
+    request = request_code(network, unit, code_layer, code=code)
+    read = read_batch(
+        network.params,
+        jnp.asarray(images),
+        {request.layers: as_arrays([request.unit])},
+        forward=network.forward,
+        preprocessing=network.preprocessing,
+    )
+    codes = np.asarray(read[request.layers][0], np.float64)
+    return codes if codes.ndim == 2 else codes[:, 0]
 
 
 def check_code(code: str) -> None:

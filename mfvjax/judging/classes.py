@@ -133,7 +133,9 @@ def _identifier_of_images(run: Run) -> str:
 
 
 def _is_class(run: Run) -> bool:
-    """Titles are names only of classes; the code of a class is of the layer before."""
+    """Titles are names only of classes and of added units; a class has its code layer before it."""
+    if "base" in run.network:
+        return False
     if run.title not in (run.unit, run.unit.partition("@")[0]):
         return True
     unit = Unit.parse(run.unit)

@@ -88,6 +88,7 @@ def assemble_run(
             "fingerprint": network.fingerprint,
             "input_size": list(network.input_size),
             "code_layer": facets.code_layer,
+            **_added(network, plan.unit),
         },
         options={
             **options,
@@ -131,11 +132,24 @@ def _controls(
 
 
 def title_of(network: Network, unit: Unit) -> str:
-    """A class unit's class; else the unit, with its position only if that is a choice."""
+    """A class unit's class; else the unit or its name, with its position only if it is a choice."""
     if network.is_class_layer(unit.layer) and network.class_names is not None:
         return network.class_name(unit.index)
     anywhere = Unit(unit.layer, unit.index)
-    return str(anywhere if network.resolve(anywhere) == unit else unit)
+    shown = str(anywhere if network.resolve(anywhere) == unit else unit)
+    names = network.layers[unit.layer].unit_names
+    return shown if names is None else shown.replace(str(anywhere), names[unit.index], 1)
+
+
+def _added(network: Network, unit: Unit) -> dict[str, str]:
+    """What there is to know of added layers: the network without, and what the unit reads."""
+    found = {}
+    if network.model_fingerprint != network.fingerprint:
+        found["model_fingerprint"] = network.model_fingerprint
+    base = network.layers[unit.layer].base
+    if base is not None:
+        found["base"] = base
+    return found
 
 
 def _rule(network: Network, facets: Facets) -> ResizeRule:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from mfvjax.network.python_address import is_python_address
 from mfvjax.pipeline.run_unit import ProgressFn, run_unit
+from mfvjax.pipeline.sources import directions_written_down
 from mfvjax.recipe import Recipe
 from mfvjax.recipes import RECIPES
 from mfvjax.run import Run
@@ -15,6 +17,9 @@ from mfvjax.run import Run
 def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> Run:
     """Runs again with the options of `run`, and checks that network and images are the same.
 
+    A run may come from anyone. Where it names a function to be called for its network
+    (``"python:package.module:function"``), that is called only if it is given again here.
+
     Args:
       run: a stored run.
       progress: as in `run_unit`.
@@ -22,8 +27,10 @@ def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> R
         moved to another place.
 
     Raises:
+      FileNotFoundError: the network, the images or the file of directions are not where they were.
       ValueError: the run was made from objects in memory that were not given now, or the network,
-        the images or the recipe have changed since.
+        the directions, the images or the recipe have changed since, or the run names a function
+        for its network.
     """
     stored = dict(run.options)
     expected_images = stored.pop("images_sha256")
@@ -38,7 +45,10 @@ def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> R
             raise ValueError(
                 f"the run does not say where its {name} came from; give {name}=... to replay it"
             )
+    if "network" not in changes:
+        _refuse_code(options["network"])
     _check_recipe(options.get("recipe"), expected_recipe)
+    _check_directions(options.get("directions"), options.pop("directions_sha256", None))
     network, images = options.pop("network"), options.pop("images")
     again = run_unit(network, images, progress=progress, **options)
     if again.network["fingerprint"] != run.network["fingerprint"]:
@@ -51,6 +61,15 @@ def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> R
     return again
 
 
+def _refuse_code(network: object) -> None:
+    """Refuses to run code that only the run's folder asks for."""
+    if is_python_address(network):
+        raise ValueError(
+            f"the run's network is {network!r}: opening it runs code, which a run folder must not "
+            f"do by itself; if you trust it, name it yourself: network={network!r}, or --network"
+        )
+
+
 def _check_recipe(recipe: Recipe | str | None, expected: str | None) -> None:
     """Refuses a recipe of the same name with other values, before any work."""
     if recipe is None or expected is None:
@@ -61,6 +80,13 @@ def _check_recipe(recipe: Recipe | str | None, expected: str | None) -> None:
             f"recipe {getattr(recipe, 'name', recipe)!r} is not the run's: it has changed "
             "since, or the run's was one of your own; give recipe=... as it was"
         )
+
+
+def _check_directions(file: str | None, expected: str | None) -> None:
+    """Refuses a file of directions that has changed, before any work."""
+    found = directions_written_down(file).get("directions_sha256")
+    if expected is not None and found != expected:
+        raise ValueError(f"directions {file!r} are not those of the run: the file has changed")
 
 
 def largest_difference(one: Run, other: Run) -> float:

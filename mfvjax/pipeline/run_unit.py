@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
 from mfvjax.ascent import visualize
+from mfvjax.facets.codes import CodeKind
 from mfvjax.facets.discover import discover_facets
 from mfvjax.facets.embed import Method, Start
 from mfvjax.facets.grouping import ClusterSpace
@@ -22,9 +23,16 @@ from mfvjax.network import Network
 from mfvjax.pipeline.assemble import assemble_run, read_pictures
 from mfvjax.pipeline.placebo import find_placebo
 from mfvjax.pipeline.provenance import Stopwatch
+from mfvjax.pipeline.regions import visible_region
 from mfvjax.pipeline.scoring import score
-from mfvjax.pipeline.sources import Imageish, open_network, open_source, written_down
-from mfvjax.pipeline.targets import plan_ascent, visible_region
+from mfvjax.pipeline.sources import (
+    Imageish,
+    directions_written_down,
+    open_network,
+    open_source,
+    written_down,
+)
+from mfvjax.pipeline.targets import plan_ascent
 from mfvjax.recipe import Recipe
 from mfvjax.recipes import default_recipe, find_recipe
 from mfvjax.run import Run
@@ -42,6 +50,7 @@ def run_unit(
     top_fraction: float | None = None,
     top_count: int | None = None,
     positions: Positions = "inside",
+    code: CodeKind = "activation",
     code_layer: str | None = None,
     num_mean_images: int = 15,
     num_components: int = 50,
@@ -57,6 +66,7 @@ def run_unit(
     placebo: Imageish | None = None,
     seed: int = 0,
     precision: str = "float32",
+    directions: str | os.PathLike[str] | None = None,
     resize_shorter: ResizeShorter = "fit",
     warp: bool = False,
     on_error: OnError = "skip",
@@ -76,13 +86,15 @@ def run_unit(
         ``"tfds:NAME/SPLIT"`` (see `mfvjax.images.open_images`) or ``"facetworld:CLASS"``. With
         ``top_fraction`` or ``top_count`` a pool, of which those that activate the unit most are
         taken.
-      unit: ``"fc8:945"``, ``"conv4:12"``.
+      unit: ``"fc8:945"``, ``"conv4:12"``; of an added layer also by name, ``"probes:stripes"``.
       num_facets: k, or "auto" to find it, up to `max_facets`.
       top_fraction: use only this share of the images, those that activate the unit most; 0.02 for
         hidden units in the paper.
       top_count: use only so many, instead.
       positions: where a hidden unit may be strongest: "inside" the image, or "all".
-      code_layer: whose activations are the codes; the network's choice if ``None``.
+      code: by what images are told apart: "activation", or "relevance", what the unit makes of the
+        activations of a layer below.
+      code_layer: of the codes; if ``None`` the one that follows from unit and `code`.
       num_mean_images: images nearest to a facet's centroid, whose mean is its start.
       num_components: of the PCA.
       perplexity: of t-SNE.
@@ -102,6 +114,8 @@ def run_unit(
         see `mfvjax.pipeline.placebo.find_placebo`.
       seed: of everything random; the same seed gives the same run.
       precision: "float32", "tensorfloat32" or "bfloat16"; see `Network.with_precision`.
+      directions: a file of directions that become units of the network, see
+        `mfvjax.network.directions.load_directions`; others by `Network.with_directions`.
       resize_shorter: how images are resized, see `mfvjax.images.resize.ResizeRule`; so is
       warp: whether their aspect ratio is lost.
       on_error: "skip" or "raise", for unreadable images.
@@ -117,6 +131,7 @@ def run_unit(
         "top_fraction": top_fraction,
         "top_count": top_count,
         "positions": positions,
+        "code": code,
         "code_layer": code_layer,
         "num_mean_images": num_mean_images,
         "num_components": num_components,
@@ -131,7 +146,7 @@ def run_unit(
         "batch_size": batch_size,
     }
     watch = Stopwatch()
-    opened = open_network(network, precision=precision)
+    opened = open_network(network, precision=precision, directions=directions)
     source = open_source(images, network=opened)
     with watch("discovery"):
         facets = discover_facets(
@@ -160,6 +175,7 @@ def run_unit(
     )
     options = {
         "network": written_down(network),
+        **directions_written_down(directions),
         "images": written_down(images),
         "unit": str(unit),
         "num_facets": num_facets,

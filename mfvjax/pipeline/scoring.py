@@ -15,11 +15,14 @@ from mfvjax import metrics
 from mfvjax.ascent import Visualization
 from mfvjax.ascent.scene import Reader
 from mfvjax.domain import Domain
+from mfvjax.facets.codes import read_codes
 from mfvjax.facets.result import Facets
 from mfvjax.network import Network
 from mfvjax.objective import Objectives, read_objectives, stack_objectives, unit_objective
+from mfvjax.pipeline.holding import code_place, codes_at
 from mfvjax.pipeline.references import full_images
-from mfvjax.pipeline.targets import AscentPlan, code_place, visible_part
+from mfvjax.pipeline.regions import visible_part
+from mfvjax.pipeline.targets import AscentPlan
 from mfvjax.types import Images, Params, PixelBox
 
 
@@ -128,14 +131,10 @@ def _codes(
 ) -> Float[np.ndarray, "b d"]:
     images = full_images(network, windows, plan.region)
     layer = facets.code_layer
+    if facets.code == "relevance":
+        return read_codes(network, images, plan.unit, layer, "relevance")
     activation = np.asarray(network.activations(images, layer)[layer], np.float64)
-    if activation.ndim == 2:
-        return activation
-    place = code_place(network, facets, plan.unit)
-    if place == "mean":
-        return activation.reshape(len(images), -1, activation.shape[-1]).mean(axis=1)
-    row, column = plan.unit.position or (0, 0)
-    return activation[:, row, column] if activation.ndim == 4 else activation[:, row]
+    return codes_at(activation, code_place(network, facets, plan.unit))
 
 
 def unit_activations(

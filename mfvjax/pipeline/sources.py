@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from typing import TypeAlias
@@ -13,6 +14,7 @@ from mfvjax.images import Imagelike, ImageSource, open_images
 from mfvjax.images.classes import select_label
 from mfvjax.images.sources import ArraySource
 from mfvjax.network import Network
+from mfvjax.network.directions import load_directions
 from mfvjax.types import Unit
 
 Imageish: TypeAlias = Imagelike
@@ -83,10 +85,36 @@ def painted_name(images: Imageish) -> str | None:
     return None if name == _ALL else name
 
 
-def open_network(network: Network | str | os.PathLike[str], *, precision: str) -> Network:
-    """A network, or the file or name of one, computing in `precision`."""
+def open_network(
+    network: Network | str | os.PathLike[str],
+    *,
+    precision: str,
+    directions: str | os.PathLike[str] | None = None,
+) -> Network:
+    """A network, or the file or name of one, computing in `precision`.
+
+    Args:
+      network: as above.
+      precision: see `Network.with_precision`.
+      directions: a file of directions that become units of it; see
+        `mfvjax.network.directions.load_directions`.
+
+    Raises:
+      FileNotFoundError: there is no such network or file.
+      ValueError: they are damaged, or the directions do not fit the network.
+    """
     opened = network if isinstance(network, Network) else Network.load(network)
-    return opened.with_precision(precision)  # type: ignore[arg-type]
+    opened = opened.with_precision(precision)
+    return opened if directions is None else load_directions(directions).on(opened)
+
+
+def directions_written_down(directions: str | os.PathLike[str] | None) -> dict[str, str]:
+    """Where directions are from, and the SHA-256 of that file; nothing where there are none."""
+    if directions is None:
+        return {}
+    with open(directions, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"directions": os.fspath(directions), "directions_sha256": digest}
 
 
 def written_down(value: object) -> str | None:

@@ -13,15 +13,16 @@ from mfvjax.ascent.scene import from_levels
 from mfvjax.facet_objective import FacetObjective, UnitAndStatistics
 from mfvjax.facets.result import Facets
 from mfvjax.network import Network
-from mfvjax.objective import Objective, OwnFacet, Where, unit_objective
+from mfvjax.objective import Objective, unit_objective
+from mfvjax.pipeline.holding import held_objectives
 from mfvjax.pipeline.placebo import Placebo
 from mfvjax.pipeline.references import reference_objectives
+from mfvjax.pipeline.regions import visible_part, visible_region
 from mfvjax.types import PixelBox, Unit
 
 # Random start of the release: normal, mean 175 and standard deviation 8, per pixel and channel, in
 # levels: 0 to 255 over the range of the images.
 _NOISE_MEAN, _NOISE_STD = 175.0, 8.0
-_CERTAINTY = 4.0
 CONTROL_FACET = 0
 """The largest facet, in whose place the controls are made."""
 
@@ -104,7 +105,7 @@ def plan_ascent(
         beside = beside if controls else beside[-1:]
     else:
         alone = unit_objective(unit)
-        held = _held(network, facets, unit, objective.hold)
+        held = held_objectives(network, facets, unit, objective.hold, references)
         objectives = [alone + term for term in held] or [alone] * k
         beside = [("noise", "The unit alone, started from noise.", alone)]
     names = [f"facet {number} of {unit}" for number in range(1, k + 1)]
@@ -143,7 +144,7 @@ def _with_statistics(
     described = reference_objectives(network, unit, region, sets, options)
     largest = largest_activation(facets.activations, options.percentile)
     climbed = (options.unit / largest) * unit_objective(unit)
-    held = _held(network, facets, unit, options.hold)
+    held = held_objectives(network, facets, unit, options.hold, references)
     nothing = Objective(())
     holding = [(1 / largest) * term for term in held] or [nothing] * facets.num_facets
     own = CONTROL_FACET
@@ -181,52 +182,3 @@ def largest_activation(activations: Float[np.ndarray, " n"], percentile: float) 
     """
     found = float(np.percentile(activations, percentile))
     return found if found > 0 else float(np.abs(activations).max()) or 1.0
-
-
-def code_place(network: Network, facets: Facets, unit: Unit) -> Where:
-    """Where in the code layer a code is read: a class unit's map is averaged, as the codes were."""
-    if facets.code_layer != unit.layer:
-        return "mean"
-    return unit.position or "center"
-
-
-def _held(network: Network, facets: Facets, unit: Unit, hold: float) -> list[Objective]:
-    """The holding term of each facet; none where there is nothing to hold apart."""
-    count = facets.num_facets
-    if hold == 0 or count < 2:
-        return []
-    centroids = facets.code_centroids.astype(np.float64)
-    scale = hold * float(np.std(facets.activations))
-    place = code_place(network, facets, unit)
-    terms = []
-    for k in range(count):
-        others = np.delete(centroids, k, axis=0)
-        apart = float(np.mean(np.sum((others - centroids[k]) ** 2, axis=1)))
-        temperature = apart / (2 * _CERTAINTY) or 1.0  # centroids may coincide
-        term = OwnFacet(facets.code_layer, centroids, k, temperature, place, scale)
-        terms.append(Objective((term,)))
-    return terms
-
-
-def visible_region(network: Network, unit: Unit) -> PixelBox | None:
-    """The part of the network's input that a unit's position sees; ``None`` for all of it."""
-    if unit.position is None:
-        return None
-    seen = network.receptive_field(unit).clip(network.input_size)
-    return None if seen.size == network.input_size else seen
-
-
-def visible_part(
-    network: Network, unit: Unit, images: Num[np.ndarray, "n h w c"]
-) -> Num[np.ndarray, "n a b c"]:
-    """The part of a unit's patches that its own position sees inside the image.
-
-    A patch is as large as the receptive field, or as the image where the field is longer than it.
-    """
-    if unit.position is None:
-        return images
-    box = network.receptive_field(unit)
-    seen = box.clip(network.input_size)
-    top = 0 if box.size[0] >= network.input_size[0] else seen.top - box.top
-    left = 0 if box.size[1] >= network.input_size[1] else seen.left - box.left
-    return images[:, top : top + seen.size[0], left : left + seen.size[1]]

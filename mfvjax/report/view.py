@@ -177,8 +177,8 @@ def _mistaken(run: Run, facet: int) -> str | None:
 
 
 def _own_class(run: Run) -> int | None:
-    """Index of the unit's class; other units have no title but their own text."""
-    if run.title in (run.unit, run.unit.partition("@")[0]):
+    """Index of the unit's class; other units have no title but their own text, or are added."""
+    if "base" in run.network or run.title in (run.unit, run.unit.partition("@")[0]):
         return None
     return int(run.unit.rpartition(":")[2].partition("@")[0])
 
