@@ -27,7 +27,7 @@ _WIDE = 120
 
 def default_folder(network: str, unit: str) -> pathlib.Path:
     """``mfv_runs/NETWORK_UNIT`` with the characters that file names should not have replaced."""
-    stem = f"{pathlib.Path(network).stem}_{unit}"
+    stem = f"{pathlib.Path(network).name.removesuffix('.safetensors')}_{unit}"
     return pathlib.Path("mfv_runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", stem)
 
 

@@ -15,7 +15,12 @@ def command(
     folder: Annotated[
         pathlib.Path, typer.Argument(help="A finished run, or an atlas: all its units.")
     ],
-    judge: Annotated[str, typer.Argument(help="Another network: a .safetensors file, or a name.")],
+    judge: Annotated[
+        str,
+        typer.Argument(
+            help="Another network: a .safetensors file, or a name as for run --network."
+        ),
+    ],
     judge_class: o.JudgeClass = None,
     device: o.Device = None,
     quiet: o.Quiet = False,

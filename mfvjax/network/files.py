@@ -19,6 +19,7 @@ from mfvjax.network.architectures import ModelForward
 from mfvjax.network.caffe import STORED, from_graph
 from mfvjax.network.derived import without_added
 from mfvjax.network.face import Network
+from mfvjax.network.python_address import is_python_address, open_python_address
 from mfvjax.preprocess import Preprocessing
 
 FORMAT, VERSION = "mfvjax-network", "1"
@@ -26,21 +27,25 @@ _REQUIRED = ("architecture", "name", "graph", "preprocessing", "logits_layer")
 
 
 def load(path: str | os.PathLike[str]) -> Network:
-    """Loads a network by the path of its ``.safetensors`` file, or by name.
+    """Loads a network by the path of its ``.safetensors`` file, by name, or by an address.
 
     A name is that of a network bundled with the library, or of one that ``mfvjax fetch`` has placed
     in the user's cache directory; anything with a directory or ``.safetensors`` in it is a path.
+    ``"python:package.module:function"`` runs code of the user's: the function, which makes the
+    network; see `mfvjax.network.python_address`.
 
     Args:
       path: as above.
 
     Raises:
       ValueError: the file is no weights file of this library, is damaged, or does not fit the
-        network it describes.
+        network it describes; or the function is not there, fails, or makes no network.
       FileNotFoundError: there is no such file, or no network of this name; the message says how
         to get one.
     """
     text = os.fspath(path)
+    if is_python_address(text):
+        return open_python_address(text)
     file = pathlib.Path(text)
     is_name = file.name == text and file.suffix != ".safetensors" and not file.exists()
     if is_name:
