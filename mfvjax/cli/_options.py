@@ -18,7 +18,17 @@ Network: TypeAlias = Annotated[
         "--network",
         "-n",
         help="A .safetensors file, the name of a fetched network, 'compact' or 'compact-resnet', "
-        "the bundled ones, or python:package.module:function, which runs your own code.",
+        "the bundled ones, torchvision:NAME or timm:NAME, with @FILE behind it for weights of your "
+        "own, or python:package.module:function, which runs your own code.",
+    ),
+]
+Weights: TypeAlias = Annotated[
+    Optional[str],  # noqa: UP045  (typer reads the annotation at run time)
+    typer.Option(
+        "--weights",
+        help="A state dict for torchvision:NAME or timm:NAME: what torch.save wrote, or "
+        ".safetensors; or 'random'. The same as NAME@FILE. By default the published weights, if "
+        "they have been downloaded.",
     ),
 ]
 Images: TypeAlias = Annotated[
@@ -144,8 +154,8 @@ Judge: TypeAlias = Annotated[
     typer.Option(
         "--judge",
         help="Another network that says what it sees in the pictures: a .safetensors file, or a "
-        "name as for --network. Of 'compact' it is 'compact-resnet' if nothing else is asked for; "
-        "'none' for none.",
+        "name as for --network, with weights as torchvision:NAME@FILE. Of 'compact' it is "
+        "'compact-resnet' if nothing else is asked for; 'none' for none.",
     ),
 ]
 JudgeClass: TypeAlias = Annotated[
@@ -158,6 +168,22 @@ JudgeClass: TypeAlias = Annotated[
 ]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def address(network: str, weights: str | None) -> str:
+    """The network's address, with the weights in it.
+
+    Raises:
+      typer.BadParameter: the network brings its own.
+    """
+    if weights is None:
+        return network
+    from mfvjax.network.torch_zoo import with_weights
+
+    try:
+        return with_weights(network, weights)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--weights") from None
 
 
 def num_facets(text: str) -> int | Literal["auto"]:

@@ -45,6 +45,7 @@ def _unless_subcommand(function: Callable[..., None]) -> Callable[..., None]:
 @_unless_subcommand
 def command(
     network: o.Network = "compact",
+    weights: o.Weights = None,
     images: Annotated[
         _Text,
         typer.Option(
@@ -148,6 +149,7 @@ def command(
     from mfvjax.network.units import find_layer
     from mfvjax.pipeline.sources import open_network
 
+    network = o.address(network, weights)
     opened = open_network(network, precision=precision, directions=directions)
     name = layer or opened.logits_layer
     info = find_layer(opened.layers, name)

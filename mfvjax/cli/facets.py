@@ -14,6 +14,7 @@ from mfvjax.cli import _options as o
 def command(
     out: Annotated[pathlib.Path, typer.Argument(help="The .npz file to write.")],
     network: o.Network = "compact",
+    weights: o.Weights = None,
     images: o.Images = None,
     directions: o.Directions = None,
     unit: o.UnitOption = "fc8:0",
@@ -29,6 +30,7 @@ def command(
     as_json: o.AsJson = False,
 ) -> None:
     """Find a unit's facets among images, and save them for `mfvjax visualize`."""
+    network = o.address(network, weights)
     o.choose_device(device)
     from mfvjax.facets.discover import discover_facets
     from mfvjax.pipeline.sources import open_network, open_source, painted_class

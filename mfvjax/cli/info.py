@@ -22,12 +22,14 @@ def command(
     network: Annotated[
         str, typer.Argument(help="A .safetensors file, or a name as for run --network.")
     ],
+    weights: o.Weights = None,
     directions: o.Directions = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List a network's layers: shapes, units, strides, receptive fields and code layers."""
     from mfvjax.pipeline.sources import open_network
 
+    network = o.address(network, weights)
     facts = describe(open_network(network, precision="float32", directions=directions))
     if as_json:
         typer.echo(json.dumps(facts, indent=1))

@@ -9,6 +9,7 @@ NEEDS_ARGUMENTS = False
 
 def command(
     network: o.Network = "compact",
+    weights: o.Weights = None,
     images: o.Images = None,
     directions: o.Directions = None,
     unit: o.UnitOption = "fc8:6",
@@ -45,6 +46,7 @@ def command(
 
         mfvjax run -n caffenet -i imagenet/val -u conv5:12 --top 2%
     """
+    network = o.address(network, weights)
     o.choose_device(device)
     from mfvjax.cli._judging import judging
     from mfvjax.cli._output import default_folder, print_run, publish

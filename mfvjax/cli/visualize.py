@@ -13,6 +13,7 @@ from mfvjax.cli import _options as o
 def command(
     facets: Annotated[pathlib.Path, typer.Argument(help="A file that `mfvjax facets` wrote.")],
     network: o.Network = "compact",
+    weights: o.Weights = None,
     images: o.Images = None,
     directions: o.Directions = None,
     recipe: o.RecipeOption = None,
@@ -35,6 +36,7 @@ def command(
 
     The network, its directions and the images are those that the facets were found with.
     """
+    network = o.address(network, weights)
     o.choose_device(device)
     from mfvjax.cli._judging import judging
     from mfvjax.cli._output import default_folder, print_run, publish

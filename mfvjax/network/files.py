@@ -15,6 +15,7 @@ import safetensors.numpy
 
 from mfvjax.cache import cache_dir
 from mfvjax.models.graph import GraphSpec
+from mfvjax.network import torch_zoo
 from mfvjax.network.architectures import ModelForward
 from mfvjax.network.caffe import STORED, from_graph
 from mfvjax.network.derived import without_added
@@ -32,20 +33,25 @@ def load(path: str | os.PathLike[str]) -> Network:
     A name is that of a network bundled with the library, or of one that ``mfvjax fetch`` has placed
     in the user's cache directory; anything with a directory or ``.safetensors`` in it is a path.
     ``"python:package.module:function"`` runs code of the user's: the function, which makes the
-    network; see `mfvjax.network.python_address`.
+    network; see `mfvjax.network.python_address`. ``"torchvision:NAME@FILE"``, ``"timm:NAME@FILE"``:
+    networks of these packages; see `mfvjax.network.torch_zoo`.
 
     Args:
       path: as above.
 
     Raises:
       ValueError: the file is no weights file of this library, is damaged, or does not fit the
-        network it describes; or the function is not there, fails, or makes no network.
+        network it describes; or the function is not there, fails, or makes no network; or as
+        `mfvjax.network.torch_zoo.open_address`.
       FileNotFoundError: there is no such file, or no network of this name; the message says how
         to get one.
+      ImportError: PyTorch is needed and missing, or has a version that does not serve.
     """
     text = os.fspath(path)
     if is_python_address(text):
         return open_python_address(text)
+    if torch_zoo.is_address(text):
+        return torch_zoo.open_address(text)
     file = pathlib.Path(text)
     is_name = file.name == text and file.suffix != ".safetensors" and not file.exists()
     if is_name:
@@ -120,7 +126,7 @@ def _not_found(text: str, file: pathlib.Path, is_name: bool) -> str:
         return f"no weights file {file}"
     return (
         f"no network {text!r} in {file.parent}: fetch it with `mfvjax fetch {text}`, or give the "
-        "path of a .safetensors file (made with `mfvjax convert`)"
+        "path of a .safetensors file (made with `mfvjax convert`), torchvision:NAME or timm:NAME"
     )
 
 

@@ -148,7 +148,7 @@ class Record:
 
         It is what the classes are told from: features flattened, or the class token alone.
         """
-        maker = next((name for name, array in self.named.items() if array is returned), "")
-        given = self._inputs.get(maker)
+        maker = next((name for name, array in self.named.items() if array is returned), None)
+        given = self._inputs.get(maker) if maker else None
         if given is not None and not any(array is given for array in self.named.values()):
             self._keep({f"{maker}.input": given})

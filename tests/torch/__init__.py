@@ -1,0 +1,1 @@
+"""Tests of PyTorch networks, in an environment that has PyTorch; see `needs`."""
