@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from mfvjax.images import Decoding, UnreadableImageError
-from mfvjax.images.decode import FORMATS
+from mfvjax.images.formats import FORMATS
 
 HEIGHT, WIDTH = 24, 40
 
@@ -263,7 +263,7 @@ def test_the_limit_is_the_calls_and_pillows_own_state_plays_no_role(monkeypatch)
 
 GOOD_FILES = [GOOD_JPEG, GOOD_PNG] + [
     encode(Image.fromarray(smooth_picture()), file_format)
-    for file_format in ("TIFF", "WEBP", "GIF", "BMP", "PPM")
+    for file_format in ("TIFF", "WEBP", "GIF", "BMP", "PPM", "AVIF")
 ]
 
 

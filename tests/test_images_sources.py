@@ -233,7 +233,7 @@ def test_something_else_is_refused():
 
 def test_folder_without_images(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(ValueError, match=r"holds no image \(\.bmp .* \.webp\)"):
+    with pytest.raises(ValueError, match=r"holds no image \(\.avif .* \.webp\)"):
         open_images(tmp_path)
 
 

@@ -13,29 +13,16 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Int, Num
 
-from mfvjax.images.decode import UnreadableImageError
 from mfvjax.images.resize import ResizeRule, ResizeShorter
 from mfvjax.images.sources import ImageSource, checked_indices
+from mfvjax.images.unreadable import (
+    SkippedImage,
+    UnreadableImageError,
+    check_limit,
+    check_unreadable,
+)
 
 OnError: TypeAlias = Literal["skip", "raise"]
-
-
-@dataclasses.dataclass(frozen=True)
-class SkippedImage:
-    """An image that could not be read.
-
-    Attributes:
-      index: in the source.
-      name: in the source.
-      reason: why.
-    """
-
-    index: int
-    name: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.reason}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +68,7 @@ def iterate_batches(
     resize_shorter: ResizeShorter = "fit",
     warp: bool = False,
     on_error: OnError = "skip",
+    max_unreadable: float = 1.0,
     num_workers: int | None = None,
 ) -> Iterator[Batch]:
     """Reads, resizes and crops images in threads, and yields them in order.
@@ -97,14 +85,19 @@ def iterate_batches(
       resize_shorter: see ``ResizeRule``.
       warp: see ``ResizeRule``.
       on_error: what to do with an unreadable image.
+      max_unreadable: the largest share of the images that may be skipped; as soon as there are
+        more, nothing more is read.
       num_workers: decoding threads; the number of processors, at most 16, unless given.
 
     Raises:
       IndexError: an index is outside the source.
+      TooManyUnreadableError: more than `max_unreadable` of the images are unreadable.
       TypeError: the source gives an image that is not of its own domain.
       UnreadableImageError: an image is unreadable and `on_error` is ``"raise"``.
-      ValueError: a number is below 1, `on_error` is neither, or the rule is not possible.
+      ValueError: a number is below 1, `on_error` is neither, `max_unreadable` is no share, or the
+        rule is not possible.
     """
+    check_limit(max_unreadable)
     if on_error not in ("skip", "raise"):
         raise ValueError(f"on_error must be 'skip' or 'raise', not {on_error!r}")
     num_workers = min(os.cpu_count() or 1, 16) if num_workers is None else num_workers
@@ -112,7 +105,7 @@ def iterate_batches(
         raise ValueError(f"batch_size={batch_size} and num_workers={num_workers} must be >= 1")
     rule = ResizeRule(size, resize_shorter, warp)
     chosen = range(len(source)) if indices is None else checked_indices(source, indices)
-    return _iterate(source, rule, chosen, batch_size, on_error, num_workers)
+    return _iterate(source, rule, chosen, batch_size, on_error, max_unreadable, num_workers)
 
 
 def load_images(
@@ -168,11 +161,13 @@ def _iterate(
     chosen: Sequence[int],
     batch_size: int,
     on_error: OnError,
+    max_unreadable: float,
     num_workers: int,
 ) -> Iterator[Batch]:
     images: list[np.ndarray] = []
     indices: list[int] = []
     skipped: list[SkippedImage] = []
+    skipped_so_far: list[SkippedImage] = []
     domain = source.domain
 
     def finish() -> Batch:
@@ -192,6 +187,8 @@ def _iterate(
                 if on_error == "raise":
                     raise result
                 skipped.append(SkippedImage(index, result.name, result.reason))
+                skipped_so_far.append(skipped[-1])
+                check_unreadable(skipped_so_far, len(chosen), max_unreadable)
                 continue
             images.append(result)
             indices.append(index)

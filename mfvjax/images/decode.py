@@ -1,23 +1,28 @@
 """From the bytes of an image file to levels of RGB or grey, whatever the file's color mode.
 
 Files come from anywhere, so every way in which one can be broken ends in one error naming it.
-Nothing here reads or changes Pillow's global settings: the pixel limit belongs to the call. Only
-common formats are tried; some of Pillow's other readers start programs.
+Nothing here reads or changes Pillow's global settings: the pixel limit belongs to the call.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
 
 import numpy as np
 from jaxtyping import Num, UInt8
 from PIL import Image, ImageChops
 
 from mfvjax.domain import Domain
+from mfvjax.images.formats import decodes_in_one_pass, open_picture
+from mfvjax.images.unreadable import UnreadableImageError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+MAX_PIXELS = 50_000_000
+"""Of an image as it is decoded, unless another limit is given; as RGB it takes 150 MB."""
 
+_SCALES = (2, 4, 8)  # that JPEG pictures can be made smaller by while they are decoded
+# Where a JPEG comes in several passes, its coefficients are all kept, at up to twice the bytes of
+# its pixels.
+_MOST_IN_PASSES = 4
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -31,20 +36,6 @@ _UPRIGHT = {
 _WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
-class UnreadableImageError(ValueError):
-    """An image cannot be read; the message names it and says why.
-
-    Attributes:
-      name: of the image in its source.
-      reason: what is wrong with it.
-    """
-
-    def __init__(self, name: str, reason: str):
-        super().__init__(f"image {name!r} cannot be read: {reason}")
-        self.name = name
-        self.reason = reason
-
-
 @dataclasses.dataclass(frozen=True)
 class Decoding:
     """How encoded images become RGB.
@@ -56,15 +47,15 @@ class Decoding:
     ignored, as Caffe's and most training pipelines do.
 
     Attributes:
-      max_pixels: larger images are refused before they are decoded. The default, 50 million,
-        takes 150 MB as RGB.
+      max_pixels: larger images are refused before they are decoded; JPEG pictures are made
+        smaller while they are, by 2, 4 or 8 in height and width, the least that suffices.
       background: RGB, 0 to 255, behind transparent pixels.
 
     Raises:
       ValueError: `max_pixels` is below 1, or `background` is not three levels in 0 to 255.
     """
 
-    max_pixels: int = 50_000_000
+    max_pixels: int = MAX_PIXELS
     background: tuple[int, int, int] = (255, 255, 255)
 
     def __post_init__(self) -> None:
@@ -82,7 +73,8 @@ class Decoding:
         """Decodes one image file.
 
         Args:
-          encoded: the whole file, in one of `FORMATS`; its name's suffix plays no role.
+          encoded: the whole file, in one of `mfvjax.images.formats.FORMATS` or HEIC; its name's
+            suffix plays no role.
           name: for the error message.
 
         Raises:
@@ -90,7 +82,8 @@ class Decoding:
             than `max_pixels`, or pixels whose range is unknown.
         """
         try:
-            picture = self._open(encoded)
+            picture = open_picture(encoded)
+            self._limit(picture, encoded)
             picture.load()
             return np.array(_set_upright(picture, self._to_rgb(picture)))
         # Broken files make Pillow raise nearly anything, from SyntaxError to MemoryError.
@@ -98,23 +91,24 @@ class Decoding:
             reason = str(error) or type(error).__name__
             raise UnreadableImageError(name, reason) from error
 
-    def _open(self, encoded: bytes) -> Image.Image:
-        """Like ``Image.open``, whose own size check obeys a global and cannot be set per call."""
-        if not encoded:
-            raise ValueError("the file is empty")
-        Image.init()
-        for file_format in FORMATS:
-            factory, accepts = Image.OPEN.get(file_format, (None, None))
-            if factory is None or accepts is None or accepts(encoded[:16]) is not True:
-                continue
-            picture = factory(io.BytesIO(encoded), "")
-            if picture.width * picture.height > self.max_pixels:
-                raise ValueError(
-                    f"{picture.width} x {picture.height} pixels are more than max_pixels="
-                    f"{self.max_pixels}"
-                )
-            return picture
-        raise ValueError(f"it is none of {', '.join(FORMATS)}")
+    def _limit(self, picture: Image.Image, encoded: bytes) -> None:
+        """Has a large JPEG decoded smaller; raises ``ValueError`` where that is not possible."""
+        width, height = picture.size
+        pixels, why = width * height, ""
+        if pixels <= self.max_pixels:
+            return
+        if picture.format in ("JPEG", "MPO"):
+            if pixels <= _MOST_IN_PASSES * self.max_pixels or decodes_in_one_pass(encoded):
+                for scale in _SCALES:
+                    if -(-width // scale) * -(-height // scale) <= self.max_pixels:
+                        size = max(1, width // scale), max(1, height // scale)
+                        picture.draft(None, size)  # type: ignore[attr-defined]
+                        return
+            else:
+                why = ", in a JPEG of several passes"
+        raise ValueError(
+            f"{width} x {height} pixels are more than max_pixels={self.max_pixels}{why}"
+        )
 
     def _to_rgb(self, picture: Image.Image) -> Image.Image:
         if picture.mode in _WIDE_MODES:

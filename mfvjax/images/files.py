@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
 from mfvjax.domain import RGB, Domain
-from mfvjax.images.decode import Decoding, UnreadableImageError
+from mfvjax.images.decode import Decoding
+from mfvjax.images.own_folders import describe_own, is_own
 from mfvjax.images.sources import EncodedSource, Path
+from mfvjax.images.unreadable import UnreadableImageError
 
 SUFFIXES = tuple(
     f".{suffix}"
-    for suffix in "bmp gif jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp".split()  # noqa: SIM905
+    for suffix in (
+        "avif bmp gif heic heif jfif jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp".split()  # noqa: SIM905
+    )
 )
 """Files of a folder with other suffixes are not images; letter case plays no role."""
+
+_LOG = logging.getLogger("mfvjax")
 
 
 class FileSource(EncodedSource):
@@ -60,7 +67,8 @@ class FileSource(EncodedSource):
         Names are those paths, with ``/`` on every system. Where the folder has subfolders, the
         first one on an image's path is its label (``""`` for images beside the subfolders); a flat
         folder has no labels. Hidden files and suffixes other than `SUFFIXES` are left out.
-        Symbolic links are followed.
+        Symbolic links are followed. Folders that this package writes, runs and atlases with their
+        pages and figures, are left out too, which the log tells.
 
         Raises:
           FileNotFoundError: there is no such folder.
@@ -69,9 +77,15 @@ class FileSource(EncodedSource):
           ValueError: it holds no image, or the domain is of no pictures.
         """
         folder = pathlib.Path(folder)
-        names = sorted(_image_names(folder))
+        left_out: list[str] = []
+        names = sorted(_image_names(folder, left_out))
         if not names:
-            raise ValueError(f"folder {str(folder)!r} holds no image ({' '.join(SUFFIXES)})")
+            beside = f"; left out: {describe_own(left_out)}" if left_out else ""
+            raise ValueError(
+                f"folder {str(folder)!r} holds no image ({' '.join(SUFFIXES)}){beside}"
+            )
+        if left_out:
+            _LOG.warning("of folder %r left out: %s", str(folder), describe_own(left_out))
         labels = [name.split("/")[0] if "/" in name else "" for name in names]
         return cls(
             [folder / name for name in names],
@@ -97,8 +111,11 @@ class FileSource(EncodedSource):
             raise UnreadableImageError(name, error.strerror or str(error)) from error
 
 
-def _image_names(folder: pathlib.Path) -> Iterator[str]:
-    """Paths of the images relative to `folder`, in no particular order."""
+def _image_names(folder: pathlib.Path, left_out: list[str]) -> Iterator[str]:
+    """Paths of the images relative to `folder`, in no particular order.
+
+    Folders that this package wrote are left out; `left_out` gets their paths.
+    """
 
     def refuse(error: OSError) -> None:
         raise error
@@ -110,6 +127,10 @@ def _image_names(folder: pathlib.Path) -> Iterator[str]:
             folders.clear()
             continue
         seen.add(real)
+        if is_own(pathlib.Path(parent), files, is_root=parent == os.fspath(folder)):
+            left_out.append(pathlib.Path(parent).relative_to(folder).as_posix())
+            folders.clear()
+            continue
         # Sorted, so that of two links to one folder the same one is taken on every machine.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Num
 
 from mfvjax.domain import RGB, Domain
-from mfvjax.images.decode import Decoding, UnreadableImageError, check_pictures, from_rgb
+from mfvjax.images.decode import Decoding, check_pictures, from_rgb
+from mfvjax.images.unreadable import UnreadableImageError
 
 Path: TypeAlias = str | os.PathLike[str]
 

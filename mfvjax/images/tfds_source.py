@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mfvjax.domain import RGB, Domain
-from mfvjax.images.decode import Decoding, UnreadableImageError, check_pictures
+from mfvjax.images.decode import Decoding, check_pictures
 from mfvjax.images.sources import EncodedSource, Path
+from mfvjax.images.unreadable import UnreadableImageError
 
 PREFIX = "tfds:"
 
