@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import jaxtyping
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from mfvjax.unit_names import find_named
+from mfvjax.unit_names import AT, find_named, parse_position, position_text
 
 Image: TypeAlias = Float[Array, "height width channels"]
 Images: TypeAlias = Float[Array, "batch height width channels"]
@@ -27,7 +27,7 @@ Key: TypeAlias = PRNGKeyArray
 Keys: TypeAlias = jaxtyping.Key[Array, " facets"]
 ForwardFn: TypeAlias = Callable[[Params, Array], Mapping[str, Array]]
 
-_UNIT = re.compile(r"(?P<layer>.+):(?P<index>\d+)(?:@(?P<row>\d+),(?P<column>\d+))?")
+_UNIT = re.compile(rf"(?P<layer>.+):(?P<index>\d+)(?:@(?P<at>{AT}))?")
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -38,7 +38,8 @@ class Unit:
       layer: the activation's name, as the network lists it.
       index: from 0; the neuron of a dense layer, the channel of a map.
       position: ``(row, column)`` in the map, from 0; ``None`` for a dense layer, and for a map it
-        stands for the centre until ``Network.resolve`` fills it in.
+        stands for the centre until ``Network.resolve`` fills it in. ``(token, 0)`` in a layer of
+        tokens.
     """
 
     layer: str
@@ -48,6 +49,8 @@ class Unit:
     @classmethod
     def parse(cls, text: str, layers: Mapping[str, LayerInfo] | None = None) -> Unit:
         """Reads ``"fc8:945"``, ``"conv4:12"`` (the map's centre) or ``"conv4:12@6,6"``.
+
+        In a layer of tokens a position is one number, ``"blocks.5:12@17"``; ``@cls`` is token 0.
 
         Args:
           text: as above, or with a name for the index: ``"probes:stripes"``.
@@ -65,15 +68,13 @@ class Unit:
         if match is None:
             raise ValueError(
                 f"unit {text!r} is not of the form LAYER:INDEX or LAYER:INDEX@ROW,COLUMN, "
-                "such as fc8:945, conv4:12 or conv4:12@6,6"
+                "such as fc8:945, conv4:12 or conv4:12@6,6, or in a layer of tokens @17 or @cls"
             )
-        position = None
-        if match["row"] is not None:
-            position = (int(match["row"]), int(match["column"]))
+        position = None if match["at"] is None else parse_position(match["at"])
         return cls(match["layer"], int(match["index"]), position)
 
     def __str__(self) -> str:
-        at = "" if self.position is None else f"@{self.position[0]},{self.position[1]}"
+        at = "" if self.position is None else f"@{position_text(self.position)}"
         return f"{self.layer}:{self.index}{at}"
 
 

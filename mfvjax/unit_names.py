@@ -1,4 +1,4 @@
-"""Names of units: which are allowed, and the unit that a text asks for by name."""
+"""Names and positions of units in a text: which are allowed, and which unit they ask for."""
 
 from __future__ import annotations
 
@@ -6,8 +6,40 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 
-_AT = re.compile(r"(?P<name>.+)@(?P<row>\d+),(?P<column>\d+)")
+AT = r"\d+,\d+|\d+|cls"
+"""What a position looks like, as a regular expression; see `parse_position`."""
+
+_AT = re.compile(rf"(?P<name>.+)@(?P<at>{AT})")
 _MANY = 8  # names that a message lists
+
+
+class Token(tuple[int, int]):
+    """A position in a layer of tokens: ``(token, 0)``, and written as the token alone."""
+
+    __slots__ = ()
+
+    def __new__(cls, token: int) -> Token:
+        """The position of token number `token`, from 0."""
+        return super().__new__(cls, (token, 0))
+
+    def __getnewargs__(self) -> tuple[int]:  # type: ignore[override]  # what __new__ takes
+        return (self[0],)
+
+    def __str__(self) -> str:
+        return str(self[0])
+
+
+def parse_position(text: str) -> tuple[int, int]:
+    """``"6,7"`` is a row and a column of a map, ``"17"`` a token, and ``"cls"`` the token 0."""
+    if text == "cls":
+        return Token(0)
+    row, comma, column = text.partition(",")
+    return (int(row), int(column)) if comma else Token(int(row))
+
+
+def position_text(position: tuple[int, int]) -> str:
+    """A position as `parse_position` reads it."""
+    return str(position) if isinstance(position, Token) else f"{position[0]},{position[1]}"
 
 
 def checked_names(names: Sequence[str], count: int) -> tuple[str, ...]:
@@ -35,7 +67,7 @@ def find_named(
     text: str, names: Mapping[str, Sequence[str] | None]
 ) -> tuple[str, int, tuple[int, int] | None] | None:
     """Layer, index and position of the unit that ``"LAYER:NAME"`` or ``"LAYER:NAME@ROW,COLUMN"``
-    asks for; ``None`` where no layer with named units begins the text.
+    (``"LAYER:NAME@TOKEN"``) asks for; ``None`` where no layer with named units begins the text.
 
     Args:
       text: of a unit.
@@ -53,8 +85,7 @@ def find_named(
     at = None if wanted in known else _AT.fullmatch(wanted)
     if at is None:
         return layer, index_of_name(wanted, layer, known), None
-    position = int(at["row"]), int(at["column"])
-    return layer, index_of_name(at["name"], layer, known), position
+    return layer, index_of_name(at["name"], layer, known), parse_position(at["at"])
 
 
 def index_of_name(wanted: str, layer: str, names: Sequence[str]) -> int:

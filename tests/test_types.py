@@ -1,21 +1,37 @@
 """Units, boxes and receptive fields as values."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfvjax.types import LayerInfo, PixelBox, ReceptiveField, Unit
+from mfvjax.unit_names import Token
 
 names = st.text(st.characters(codec="ascii", categories=("L", "N", "P")), min_size=1, max_size=20)
-places = st.none() | st.tuples(st.integers(0, 500), st.integers(0, 500))
+maps = st.tuples(st.integers(0, 500), st.integers(0, 500))
+places = st.none() | maps | st.integers(0, 500).map(Token)
 
 
 @settings(deadline=None)
 @given(layer=names, index=st.integers(0, 10**6), position=places)
 def test_a_printed_unit_is_read_back(layer, index, position):
     unit = Unit(layer, index, position)
-    assert Unit.parse(str(unit)) == unit
+    again = Unit.parse(str(unit))
+    assert again == unit
+    assert type(again.position) is type(position)
+
+
+@pytest.mark.parametrize(("text", "token"), [("b.5:12@cls", 0), ("b.5:12@0", 0), ("b.5:12@17", 17)])
+def test_tokens_are_read_and_printed_as_one_number(text, token):
+    unit = Unit.parse(text)
+    assert unit == Unit("b.5", 12, (token, 0))
+    assert str(unit) == f"b.5:12@{token}"
+    for again in (pickle.loads(pickle.dumps(unit)), copy.deepcopy(unit)):
+        assert str(again) == str(unit)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +51,7 @@ def test_units_are_read(text, unit):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "fc8", "fc8:", ":3", "fc8:-1", "fc8:1.5", "conv4:1@2", "conv4:1@2,", "conv4:1@-1,2"],
+    ["", "fc8", "fc8:", ":3", "fc8:-1", "fc8:1.5", "conv4:1@clss", "conv4:1@2,", "conv4:1@-1,2"],
 )
 def test_text_that_is_no_unit_is_refused_with_an_example(text):
     with pytest.raises(ValueError, match=r"LAYER:INDEX.*such as fc8:945"):

@@ -53,8 +53,8 @@ UnitOption: TypeAlias = Annotated[
     typer.Option(
         "--unit",
         "-u",
-        help="LAYER:INDEX or LAYER:INDEX@ROW,COLUMN, as fc8:945; with --directions also "
-        "LAYER:NAME, as probes:stripes.",
+        help="LAYER:INDEX or LAYER:INDEX@ROW,COLUMN, as fc8:945, or of tokens @TOKEN or @cls; "
+        "with --directions also LAYER:NAME, as probes:stripes.",
     ),
 ]
 NumFacets: TypeAlias = Annotated[

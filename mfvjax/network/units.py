@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mfvjax.types import LayerInfo, Unit
+from mfvjax.unit_names import Token
 
 
 def find_layer(layers: Mapping[str, LayerInfo], name: str) -> LayerInfo:
@@ -21,7 +22,8 @@ def find_layer(layers: Mapping[str, LayerInfo], name: str) -> LayerInfo:
 def resolve_unit(layers: Mapping[str, LayerInfo], unit: Unit | str) -> Unit:
     """Checks a unit against the layers and fills in the center of its map.
 
-    In a layer of tokens, shape ``(tokens, channels)``, a position is ``(token, 0)``.
+    In a layer of tokens, shape ``(tokens, channels)``, a position is ``(token, 0)``, written as the
+    token alone, or as ``cls`` for token 0.
 
     Args:
       layers: facts of a network's layers, by name.
@@ -60,11 +62,29 @@ def _position(unit: Unit, info: LayerInfo) -> tuple[int, int] | None:
                 f"write {unit.layer}:{unit.index}"
             )
         return None
+    if len(info.shape) == 2:
+        return _token(unit, info)
     if unit.position is None:
         return size[0] // 2, size[1] // 2
+    if isinstance(unit.position, Token):
+        raise ValueError(
+            f"{unit}: layer {info.name!r} is a map, not tokens; give @ROW,COLUMN, rows 0 to "
+            f"{size[0] - 1} and columns 0 to {size[1] - 1}"
+        )
     if not all(0 <= place < side for place, side in zip(unit.position, size, strict=True)):
         raise ValueError(
             f"{unit}: the map of layer {info.name!r} has rows 0 to {size[0] - 1} and "
             f"columns 0 to {size[1] - 1}"
         )
     return unit.position
+
+
+def _token(unit: Unit, info: LayerInfo) -> Token:
+    if unit.position is None:
+        return Token(info.shape[0] // 2)
+    token, column = unit.position
+    if column != 0 or not 0 <= token < info.shape[0]:
+        raise ValueError(
+            f"{unit}: layer {info.name!r} has tokens @0 (or @cls) to @{info.shape[0] - 1}"
+        )
+    return Token(token)
