@@ -122,8 +122,9 @@ def from_function(
 
     Args:
       fn: as above; not changed.
-      params: pytree of arrays that `fn` takes. What is no array belongs into `fn`: of an Equinox
-        model, ``params, static = equinox.partition(model, equinox.is_array)``.
+      params: pytree of arrays that `fn` takes; copied, since frameworks delete arrays that they
+        train on (donated ones). What is no array belongs into `fn`: of an Equinox model,
+        ``params, static = equinox.partition(model, equinox.is_array)``.
       preprocessing: from images to what the function takes; its domain says what images are.
       input_size: ``(height, width)``; instead of `preprocessing`, for plain RGB in [0, 255].
       input_format: "NHWC" or "NCHW", of the images that `fn` takes; if ``None``, the one in which
@@ -154,7 +155,7 @@ def from_function(
         raise ValueError(f"input_format must be NHWC or NCHW, not {input_format!r}")
     preprocessing = preprocessing_of(preprocessing, input_size)
     function_trial.check_params(params)
-    params = jax.tree.map(jnp.asarray, params)
+    params = jax.tree.map(jnp.array, params)
     input_format = function_trial.find_input_format(
         fn, params, preprocessing, input_format=input_format, layers=layers
     )

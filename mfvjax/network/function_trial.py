@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import pathlib
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from mfvjax.types import Params
 
 INPUT_FORMATS = ("NHWC", "NCHW")
 _TRIAL_BATCH = 5  # another than the trace has after it, so that a batch axis shows
+_LONGEST = 400  # characters of an error that are told
 _NOT_TRACEABLE = (
     jax.errors.ConcretizationTypeError,
     jax.errors.TracerArrayConversionError,
@@ -130,20 +132,19 @@ def _without_arrays(result: Any) -> Any:
 
 
 def _failure(error: Exception) -> _Failed:
-    lines = str(error).strip().splitlines() or [""]
-    untraceable = isinstance(error, _NOT_TRACEABLE)
-    what = f"{type(error).__name__}: {lines[0]}{_place(error)}"
-    return _Failed(what, untraceable, error)
+    text = " ".join(str(error).partition("-----")[0].split())  # without JAX's note on tracebacks
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    what = f"{type(error).__name__}: {short}{_place(error)}"
+    return _Failed(what, isinstance(error, _NOT_TRACEABLE), error)
 
 
 def _place(error: Exception) -> str:
-    """Where the user's code raised an error: the innermost line outside of JAX."""
-    jax_dir = pathlib.Path(jax.__file__).parent
-    here = pathlib.Path(__file__)
+    """The innermost line that is the user's: in no installed package, and not in this one."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        file = pathlib.Path(frame.filename)
-        if jax_dir not in file.parents and file != here and file.exists():
-            return f" (line {frame.lineno} of {file.name}: {frame.line})"
+        parents = pathlib.Path(frame.filename).parents
+        is_installed = any(parent.name == "site-packages" for parent in parents)
+        if not is_installed and pathlib.Path(__file__).parents[1] not in parents and frame.line:
+            return f" (line {frame.lineno} of {os.path.basename(frame.filename)}: {frame.line})"
     return ""
 
 
