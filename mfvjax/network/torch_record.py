@@ -123,7 +123,11 @@ class Record:
         return {name: layout for name, layout in known.items() if layout is not None}
 
     def outcome(self, needs_classes: bool) -> tuple[Array | None, Activations]:
-        """The result of the call: see `TorchRun`."""
+        """The array that tells the classes, if there is one, and all that have names.
+
+        Raises:
+          TorchModuleError: nothing was returned, or `needs_classes` and nothing tells them.
+        """
         returned = self.returned
         if not returned:
             raise TorchModuleError(

@@ -37,14 +37,15 @@ class TorchRun:
 
     def __call__(
         self, params: Params, net_input: Float[Array, "batch channels height width"]
-    ) -> tuple[Array | None, Activations]:
+    ) -> Activations | tuple[Array, Activations]:
         """What the module returned, if it is one array or called logits, and all named arrays.
 
         Raises:
           TorchModuleError: the module cannot be traced, draws random numbers, or returns no array;
             the message names the submodule.
         """
-        return self._record(params, net_input).outcome(self.needs_classes)
+        logits, named = self._record(params, net_input).outcome(self.needs_classes)
+        return named if logits is None else (logits, named)
 
     def layouts(self, params: Params, shape: tuple[int, int, int, int]) -> dict[str, str]:
         """Layouts of the arrays of which a layer tells it, by name; computes nothing.
