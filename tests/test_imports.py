@@ -9,7 +9,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-LEAVES = {"preprocess", "objective", "priors", "metrics", "cache", "class_names"}
+LEAVES = {"preprocess", "objective", "priors", "metrics", "cache", "class_names", "device_memory"}
 LAYERS = [  # each may import from the lines above it, and from its own
     {"types", "unit_names", "domain", "schedule", "judgement", "run"},
     {"parts", "contracts", "facet_objective", "nodes", "node_paths"},

@@ -13,7 +13,7 @@ from benchmarks.harness import interleaved, medians
 from benchmarks.ours import Ours
 from benchmarks.report import Table
 from benchmarks.workload import tv_of
-from mfvjax.ascent.memory import device_memory_bytes
+from mfvjax.device_memory import device_memory_bytes
 from mfvjax.recipe import Phase
 
 _STEPS = 2

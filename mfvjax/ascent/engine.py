@@ -22,10 +22,11 @@ from mfvjax.ascent.inputs import (
     resolve_targets,
 )
 from mfvjax.ascent.log import Progress, ProgressFn
-from mfvjax.ascent.memory import device_memory_bytes, fitting_batch_size
+from mfvjax.ascent.memory import fitting_batch_size
 from mfvjax.ascent.program import local_devices
 from mfvjax.ascent.relu import relu_is_known
 from mfvjax.ascent.result import Visualization, warn_of_stopped
+from mfvjax.device_memory import device_memory_bytes
 from mfvjax.objective import Objective, Reading
 from mfvjax.recipe import Recipe
 from mfvjax.types import PixelBox

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pathlib
-from collections.abc import Callable, Sequence
-
-import jax
-
-# The allocator's own overhead and what else lives on the device.
-_USABLE = 0.9
+from collections.abc import Callable
 
 
 def fitting_batch_size(
@@ -40,28 +33,3 @@ def fitting_batch_size(
     # Batches of nearly equal size waste the least on padding the last one.
     rounds = -(-wanted // size)
     return -(-wanted // (rounds * multiple)) * multiple
-
-
-def device_memory_bytes(devices: Sequence[jax.Device]) -> int:
-    """Bytes that a program may use on each of `devices`: the least that any has free.
-
-    Accelerators report their own limit; CPU devices share the host's free memory.
-    """
-    return int(_USABLE * min(_free_bytes(device) for device in devices))
-
-
-def _free_bytes(device: jax.Device) -> int:
-    stats = device.memory_stats()
-    if stats and "bytes_limit" in stats:
-        return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
-    sharing = max(1, len([d for d in jax.local_devices() if d.platform == device.platform]))
-    return _host_free_bytes() // sharing
-
-
-def _host_free_bytes() -> int:
-    info = pathlib.Path("/proc/meminfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

@@ -87,12 +87,14 @@ def run_pass(
     rule: ResizeRule,
     batch_size: int,
     on_error: OnError,
+    max_unreadable: float,
     num_workers: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> list[Reading]:
     """Reads all images once, in batches of one shape, for every request.
 
     Raises:
+      TooManyUnreadableError: more than `max_unreadable` of the images are unreadable.
       UnreadableImageError: an image is unreadable and `on_error` is ``"raise"``.
       ValueError: no image can be read.
     """
@@ -111,6 +113,7 @@ def run_pass(
         resize_shorter=rule.resize_shorter,
         warp=rule.warp,
         on_error=on_error,
+        max_unreadable=max_unreadable,
         num_workers=num_workers,
     ):
         read = read_batch(

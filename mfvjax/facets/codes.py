@@ -72,6 +72,7 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
     resize_shorter: ResizeShorter = "fit",
     warp: bool = False,
     on_error: OnError = "skip",
+    max_unreadable: float = 1.0,
     num_workers: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -108,6 +109,7 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
       resize_shorter: see ``ResizeRule``.
       warp: see ``ResizeRule``.
       on_error: what to do with an unreadable image.
+      max_unreadable: the largest share of the images that may be skipped.
       num_workers: decoding threads; see ``iterate_batches``.
       cache_dir: folder that keeps results, by the hashes of network and images; made if missing.
         A damaged file in it is told of (``DamagedCodesWarning``) and replaced.
@@ -117,6 +119,7 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
       One result, or one per unit in their order.
 
     Raises:
+      TooManyUnreadableError: more than `max_unreadable` of the images are unreadable.
       UnreadableImageError: an image is unreadable and `on_error` is ``"raise"``.
       ValueError: not just one of `unit` and `units` is given, a unit or the layer does not exist,
         or is not below the unit where relevance is asked for, no image can be read, or an
@@ -148,6 +151,7 @@ def compute_codes(  # type: ignore[misc]  # the options are those below
             rule=rule,
             batch_size=batch_size,
             on_error=on_error,
+            max_unreadable=max_unreadable,
             num_workers=num_workers,
             progress=progress,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Callable
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mfvjax.facets.codes import CodeKind, Codes, check_code, compute_codes
-from mfvjax.facets.embed import EmbedOptions, Method, Start
+from mfvjax.facets.embed import EmbedOptions, Method, Start, check_map
 from mfvjax.facets.grouping import (
     ClusterSpace,
     Grouping,
@@ -19,15 +20,20 @@ from mfvjax.facets.grouping import (
     group_codes,
 )
 from mfvjax.facets.means import group_rows, mean_images
+from mfvjax.facets.origin import origin_of
 from mfvjax.facets.patches import load_patches, mean_color
 from mfvjax.facets.places import Positions
 from mfvjax.facets.reading import FacetNetwork, request_unit
 from mfvjax.facets.result import Facets
-from mfvjax.facets.top import too_few_activate, top_images, top_number
+from mfvjax.facets.top import default_top, too_few_activate, top_images, top_number
 from mfvjax.images import Imagelike, ImageSource, SelectedSource, SkippedImage, open_images
 from mfvjax.images.batches import OnError
 from mfvjax.images.resize import ResizeShorter
+from mfvjax.images.unreadable import MAX_UNREADABLE, check_unreadable, describe
 from mfvjax.types import Unit
+
+_LOG = logging.getLogger("mfvjax")
+_PER_FACET = 5  # images of a hidden unit's pool, as in atlases
 
 
 def discover_facets(
@@ -37,7 +43,7 @@ def discover_facets(
     unit: Unit | str,
     num_facets: int | Literal["auto"] = 10,
     num_mean_images: int = 15,
-    top_fraction: float | None = None,
+    top_fraction: float | Literal["all"] | None = None,
     top_count: int | None = None,
     positions: Positions = "inside",
     num_components: int = 50,
@@ -53,6 +59,7 @@ def discover_facets(
     resize_shorter: ResizeShorter = "fit",
     warp: bool = False,
     on_error: OnError = "skip",
+    max_unreadable: float = MAX_UNREADABLE,
     num_workers: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -67,15 +74,17 @@ def discover_facets(
       network: whose unit it is.
       images: as `open_images`, of the network's domain (``network.preprocessing.domain``: RGB in
         [0, 255], if it does not say otherwise). For a class unit the images of its class; for a
-        hidden unit a pool from which `top_fraction` or `top_count` picks those that activate it
-        most; one on which a unit is exactly 0, behind a ReLU that is closed, does not activate it.
+        hidden unit, of any other layer, a pool from which `top_fraction` or `top_count` picks
+        those that activate it most; one on which a unit is exactly 0, behind a ReLU that is
+        closed, does not activate it.
       unit: such as ``"fc8:945"``, ``"conv4:12"`` (image by image where it is highest) or
         ``"conv4:12@6,6"``, or ``"probes:stripes"`` where units have names.
       num_facets: k, or "auto" to find it, where 1 may be the answer; see ``choose_num_facets``.
       num_mean_images: m, images nearest to the centroid that are averaged; a facet with fewer
         members averages all of them.
-      top_fraction: use only this share of the images, those that activate the unit most; the
-        paper's is 0.02, for hidden units.
+      top_fraction: use only this share of the images, those that activate the unit most, or "all"
+        as they are. If neither it nor `top_count` is given, all for a class unit, and for a hidden
+        unit 2 %, as in the paper, but no fewer than 50 (see ``default_top``).
       top_count: use only so many, instead.
       positions: at which a unit of a map without a position may be highest: "inside", where its
         receptive field lies inside the image, if the map has such positions (see
@@ -94,7 +103,9 @@ def discover_facets(
       batch_size: images in one pass of the network.
       resize_shorter: see ``ResizeRule``.
       warp: see ``ResizeRule``.
-      on_error: "skip" or "raise", for unreadable images.
+      on_error: "skip" or "raise", for unreadable images. Skipped ones are in the result, and the
+        log tells of them.
+      max_unreadable: the largest share of the images that may be skipped.
       num_workers: decoding threads.
       cache_dir: folder that keeps codes; see ``compute_codes``.
       progress: called with the number of images done and of all, after each batch.
@@ -103,6 +114,8 @@ def discover_facets(
 
     Raises:
       FileNotFoundError: there is no such folder or file.
+      MemoryError: the map of so many images does not fit into memory.
+      TooManyUnreadableError: more than `max_unreadable` of the images are unreadable.
       UnreadableImageError: an image is unreadable and `on_error` is "raise".
       ValueError: an option is out of range; the unit does not exist; there are fewer images than
         facets, than `num_mean_images` or than 5, or so few of the pool activate the unit; or all
@@ -131,10 +144,12 @@ def discover_facets(
         "positions": positions,
         "batch_size": batch_size,
         "on_error": on_error,
+        "max_unreadable": max_unreadable,
         "progress": progress,
     }
     source = open_images(images, domain=network.preprocessing.domain)
-    top = {"count": top_count, "fraction": top_fraction}
+    top = _top(network, source, unit, top_count, top_fraction, options)
+    check_map(top_number(len(source), **top) if top else len(source), options.embed)
     pool, skipped = _pool(network, source, unit, top, options, scanning)
     options.check_number(len(pool))
     codes = compute_codes(
@@ -150,19 +165,54 @@ def discover_facets(
     if pool is not source and isinstance(pool, SelectedSource):
         whole = np.asarray(pool.indices)[codes.indices]
         codes = dataclasses.replace(codes, indices=whole, skipped=skipped + codes.skipped)
+    if codes.skipped:  # codes that were kept from an earlier run may have them too
+        check_unreadable(codes.skipped, len(source), max_unreadable)
+        _LOG.warning("%s", describe(codes.skipped, len(source)))
     order = canonical_order(codes.codes, codes.activations, codes.names)
     (grouping,) = group_codes([codes.codes], [order], options=options)
     chosen = {
         **dataclasses.asdict(options),
-        "top_fraction": top_fraction,
-        "top_count": top_count,
+        "top_fraction": "all" if top_fraction == "all" else top.get("fraction"),
+        "top_count": top.get("count"),
         "positions": positions,
         "code": code,
         "code_layer": code_layer,
         "resize_shorter": resize_shorter,
         "warp": warp,
     }
-    return assemble_facets(network, source, codes, grouping, options=chosen, reading=reading)
+    facets = assemble_facets(network, source, codes, grouping, options=chosen, reading=reading)
+    origin = origin_of(network, source, facets.indices.tolist())
+    return dataclasses.replace(facets, origin=origin)
+
+
+def _top(
+    network: FacetNetwork,
+    source: ImageSource,
+    unit: Unit | str,
+    count: int | None,
+    fraction: float | Literal["all"] | None,
+    options: GroupOptions,
+) -> dict[str, Any]:
+    """What `top_images` is asked for; nothing where all images are taken as they are."""
+    request = request_unit(network, unit)
+    if fraction == "all":
+        if count is not None:
+            raise ValueError(f'top_fraction="all" and top_count={count}: give one of them')
+        return {}
+    if count is not None or fraction is not None:
+        return {"count": count, "fraction": fraction}
+    facets = 1 if options.num_facets == "auto" else options.num_facets
+    number = default_top(len(source), least=max(_PER_FACET * facets, options.least_images))
+    if network.is_class_layer(request.unit.layer) or number == len(source):
+        return {}
+    _LOG.info(
+        "%s is a hidden unit: of %d images the %d that activate it most are taken; other than that "
+        "by --top, top_count or top_fraction",
+        request.unit,
+        len(source),
+        number,
+    )
+    return {"count": number, "fraction": None}
 
 
 def _pool(
@@ -174,7 +224,7 @@ def _pool(
     scanning: dict[str, Any],
 ) -> tuple[ImageSource, tuple[SkippedImage, ...]]:
     """The images whose facets are sought, and those that could not be read on the way."""
-    if top["count"] is None and top["fraction"] is None:
+    if not top:
         return source, ()
     (found,) = top_images(network, source, units=[unit], only_active=True, **top, **scanning)
     readable = len(source) - len(found.skipped)

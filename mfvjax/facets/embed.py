@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from mfvjax.device_memory import default_device
 from mfvjax.facets.padding import pad_rows
 from mfvjax.facets.pca import project
-from mfvjax.facets.tsne import Steps, descend, pca_start, random_start
+from mfvjax.facets.tsne import Steps, check_memory, descend, pca_start, random_start
 from mfvjax.types import Key
 
 Method: TypeAlias = Literal["jax", "scikit-learn"]
@@ -117,6 +118,7 @@ def embed_many(
     Returns: one result per unit, in their order.
 
     Raises:
+      MemoryError: the pairs of a unit's codes do not fit into memory.
       ValueError: the numbers of units and keys differ, `units_at_once` < 1, or a unit has fewer
         than 5 codes, a code that is not finite, or only one code many times.
     """
@@ -139,11 +141,18 @@ def embed_many(
     results: dict[int, Embedding] = {}
     for shape, rows in groups.items():
         width = units_at_once or min(_width(shape[0]), len(rows))
+        check_map(shape[0], options, units_at_once=width)
         for first in range(0, len(rows), width):
             chunk = rows[first : first + width]
             maps = _run([jobs[row] for row in chunk], width, options)
             results.update(zip(chunk, maps, strict=True))
     return [results[row] for row in range(len(codes))]
+
+
+def check_map(num_codes: int, options: EmbedOptions, *, units_at_once: int = 1) -> None:
+    """Refuses maps that do not fit into memory; raises ``MemoryError`` as `check_memory`."""
+    if options.method == "jax":
+        check_memory(num_codes, units_at_once=units_at_once, device=default_device())
 
 
 def check_codes(codes: Float[np.ndarray, "n d"]) -> None:

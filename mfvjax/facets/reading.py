@@ -23,6 +23,10 @@ class FacetNetwork(Protocol):
     """The part of ``mfvjax.network.Network`` that finding facets uses; see there."""
 
     @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
     def forward(self) -> ForwardFn:
         """``(params, net_input) -> {layer: activation}``, pure."""
 
@@ -51,6 +55,9 @@ class FacetNetwork(Protocol):
 
     def code_layer(self, layer: str) -> str:
         """Where the codes for units of `layer` are read."""
+
+    def is_class_layer(self, layer: str) -> bool:
+        """Whether the units of `layer` are classes."""
 
     def receptive_field(self, unit: Unit | str) -> PixelBox:
         """Pixels that a unit can see, not clipped."""

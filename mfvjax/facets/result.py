@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mfvjax.domain import RGB, Domain
+from mfvjax.facets.origin import Origin
 from mfvjax.images import SkippedImage
 from mfvjax.types import Unit
 
@@ -71,6 +72,8 @@ class Facets:
         facets.
       skipped: images that could not be read.
       domain: of the images.
+      origin: which network and images they are of; ``None`` where that is written down elsewhere,
+        or, in files of version 0.1, nowhere.
     """
 
     unit: Unit
@@ -92,6 +95,7 @@ class Facets:
     options: Mapping[str, Any]
     skipped: tuple[SkippedImage, ...] = ()
     domain: Domain = RGB
+    origin: Origin | None = None
 
     @property
     def code(self) -> str:
@@ -128,8 +132,10 @@ class Facets:
             raise
 
     def _about(self) -> dict[str, Any]:
-        domain = {} if self.domain == RGB else {"domain": dataclasses.asdict(self.domain)}
-        return domain | {
+        added = {} if self.domain == RGB else {"domain": dataclasses.asdict(self.domain)}
+        if self.origin is not None:
+            added["origin"] = dataclasses.asdict(self.origin)
+        return added | {
             "format": FORMAT,
             "version": VERSION,
             "unit": str(self.unit),
@@ -164,6 +170,7 @@ class Facets:
                     options=about["options"],
                     skipped=tuple(SkippedImage(**image) for image in about["skipped"]),
                     domain=domain,
+                    origin=Origin(**about["origin"]) if "origin" in about else None,
                     **arrays,
                 )
             # NumPy and zipfile raise nearly anything on a damaged archive.

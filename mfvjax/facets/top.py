@@ -35,6 +35,11 @@ from mfvjax.images.resize import ResizeShorter
 from mfvjax.preprocess import Preprocessing
 from mfvjax.types import ForwardFn, Params, Unit
 
+TOP_SHARE = 0.02
+"""Of a pool, that a hidden unit's facets are sought among."""
+LEAST_TOP = 50
+"""Images of a pool, likewise: ten facets of five."""
+
 Best: TypeAlias = tuple[Array, Array, Array]  # activations, image indices, places: (units, count)
 Groups: TypeAlias = dict[str, list[tuple[int, UnitRequest]]]
 """By layer: the units asked for, each with its place among all."""
@@ -75,6 +80,7 @@ def top_images(
     resize_shorter: ResizeShorter = "fit",
     warp: bool = False,
     on_error: OnError = "skip",
+    max_unreadable: float = 1.0,
     num_workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[TopImages, ...]:
@@ -100,6 +106,7 @@ def top_images(
       resize_shorter: see ``ResizeRule``.
       warp: see ``ResizeRule``.
       on_error: what to do with an unreadable image.
+      max_unreadable: the largest share of the pool that may be skipped.
       num_workers: decoding threads; see ``iterate_batches``.
       progress: called with the number of images done and of all, after each batch.
 
@@ -107,6 +114,7 @@ def top_images(
       One result per unit, in their order.
 
     Raises:
+      TooManyUnreadableError: more than `max_unreadable` of the images are unreadable.
       UnreadableImageError: an image is unreadable and `on_error` is ``"raise"``.
       ValueError: not just one of `count` and `fraction` is given, or it is out of range; there are
         no units, or one does not exist; no image can be read; an activation is not finite.
@@ -127,6 +135,7 @@ def top_images(
         resize_shorter=resize_shorter,
         warp=warp,
         on_error=on_error,
+        max_unreadable=max_unreadable,
         num_workers=num_workers,
     )
     best, skipped = _scan(network, batches, len(source), number, groups, only_active, progress)
@@ -179,6 +188,18 @@ def top_number(pool: int, *, count: int | None, fraction: float | None) -> int:
     if not 1 <= count <= pool:
         raise ValueError(f"count={count} must be from 1 to the {pool} images of the pool")
     return count
+
+
+def default_top(num_images: int, *, least: int) -> int:
+    """How many images are taken for a hidden unit where nothing else is asked for.
+
+    As the paper's and an atlas's: 2 % of the pool, but no fewer than facets need.
+
+    Args:
+      num_images: of the pool; no more are taken.
+      least: no fewer are taken, as long as there are so many.
+    """
+    return min(num_images, max(round(TOP_SHARE * num_images), LEAST_TOP, least))
 
 
 def _group(requests: Sequence[UnitRequest]) -> Groups:

@@ -9,11 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from mfvjax.device_memory import free_bytes
 from mfvjax.facets.host_random import generator
 from mfvjax.types import Key
 
 START_STD = 1e-4
 _SEARCH_STEPS = 40
+# Compiled for CPUs and accelerators, 4.3 matrices of all pairs are in memory at once.
+_MATRICES = 5
 _LOG_PRECISION_RANGE = (-12.0, 30.0)  # of the kernel, relative to the row's mean distance
 
 
@@ -88,6 +91,28 @@ def tsne(
     )
     valid = jnp.ones(codes.shape[0], bool) if valid is None else valid
     return descend(codes.astype(jnp.float32), jnp.asarray(start, jnp.float32), valid, steps)
+
+
+def check_memory(num_codes: int, *, units_at_once: int = 1, device: jax.Device) -> None:
+    """Refuses a map that does not fit into memory, before any of it is taken.
+
+    Args:
+      num_codes: of each unit.
+      units_at_once: how many units run side by side.
+      device: where they run.
+
+    Raises:
+      MemoryError: the message says what the map needs and what there is.
+    """
+    needed = units_at_once * _MATRICES * 4 * num_codes**2
+    free = free_bytes(device)
+    if needed > free:
+        raise MemoryError(
+            f"a map of {num_codes} images needs {needed / 2**30:.1f} GiB, {_MATRICES} numbers for "
+            f"each pair of them, and {free / 2**30:.1f} GiB are free: take those that activate the "
+            'unit most (--top, top_fraction, top_count), or method="scikit-learn", which needs no '
+            "pairs"
+        )
 
 
 def pca_start(

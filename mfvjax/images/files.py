@@ -80,7 +80,7 @@ class FileSource(EncodedSource):
         left_out: list[str] = []
         names = sorted(_image_names(folder, left_out))
         if not names:
-            beside = f"; left out: {describe_own(left_out)}" if left_out else ""
+            beside = f", but {describe_own(left_out)}" if left_out else ""
             raise ValueError(
                 f"folder {str(folder)!r} holds no image ({' '.join(SUFFIXES)}){beside}"
             )

@@ -47,6 +47,15 @@ def open_images(
       ValueError: it holds no image, has the wrong shape, an option does not apply to it, it is a
         source of another domain, or of files although the domain is of no pictures.
     """
+    opened = _opened(source, domain, decoding, data_dir)
+    if isinstance(source, str | os.PathLike):
+        opened.address = os.fspath(source)
+    return opened
+
+
+def _opened(
+    source: Imagelike, domain: Domain | None, decoding: Decoding | None, data_dir: Path | None
+) -> ImageSource:
     is_tfds = isinstance(source, str) and source.startswith(PREFIX)
     if data_dir is not None and not is_tfds:
         raise ValueError(f"data_dir={str(data_dir)!r} applies to a source 'tfds:NAME/SPLIT' only")

@@ -28,12 +28,15 @@ class ImageSource(abc.ABC):
       labels: the class of each image; ``None`` where the source does not know it.
       decoding: how stored bytes become RGB; ``None`` where nothing is decoded.
       domain: what the images are.
+      address: the folder, file or other text by which the source was opened; ``None`` if only from
+        objects in memory.
     """
 
     names: Sequence[str]
     labels: Sequence[str] | None = None
     decoding: Decoding | None = None
     domain: Domain = RGB
+    address: str | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -72,6 +75,18 @@ def fingerprints(source: ImageSource, indices: Sequence[int]) -> list[str]:
     """`ImageSource.fingerprint` of some images, in threads; raises as that does."""
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
         return list(pool.map(source.fingerprint, indices))
+
+
+def joint_fingerprint(source: ImageSource, indices: Sequence[int]) -> str:
+    """SHA-256 over the names and contents of some images, in the order given.
+
+    Raises:
+      UnreadableImageError: an image is missing.
+    """
+    digest = hashlib.sha256()
+    for index, fingerprint in zip(indices, fingerprints(source, indices), strict=True):
+        digest.update(f"{source.names[index]}\0{fingerprint}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 class EncodedSource(ImageSource):
