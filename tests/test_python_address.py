@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import pathlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -62,7 +64,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "breaks.py").write_text("raise RuntimeError('no licence')")
     yield tmp_path
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("mine_here", "needs_more", "breaks"):
+        if name.split(".")[0] in ("mine_here", "needs_more", "breaks", "my_networks"):
             del sys.modules[name]
 
 
@@ -172,3 +174,20 @@ def test_the_command_line_takes_addresses(here):
     named = mfvjax("replay", here / "run", "--network", ADDRESS, folder=here)
     assert named.returncode == 1  # there are no such images
     assert "was run" in named.stdout
+
+
+def test_the_example_of_the_readme_runs(here):
+    """Its first block is the user's module; its command names the function in it."""
+    text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+    section = text.partition("## Any network")[2].partition("\n## ")[0]
+    code = re.search(r"^```python\n(.*?)^```", section, re.DOTALL | re.MULTILINE)[1]
+    (address,) = re.findall(r"mfvjax info (python:\S+)", section)
+    (here / f"{address.split(':')[1]}.py").write_text(code)
+    network = Network.load(address)
+    assert {name: info.shape for name, info in network.layers.items()} == {
+        "maps": (16, 16, 16),
+        "code": (16,),
+        "logits": (10,),
+    }
+    field = network.layers["maps"].receptive_field
+    assert (field.size, field.stride, field.start) == ((8, 8), (4, 4), (-2, -2))
