@@ -315,6 +315,34 @@ def test_the_fingerprint_tells_functions_apart():
     assert named != fingerprint(0.1, architecture="leaky, version 2")
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, jax.checkpoint, jax.vmap, "scan", "cond"])
+def test_constants_count_wherever_they_are(wrap):
+    """Weights that a function has closed over, in functions that it calls too."""
+
+    def multiplying(table):
+        def times(x):
+            return x * table
+
+        if wrap == "scan":
+            return lambda x: jax.lax.scan(lambda c, _: (times(c), None), x, None, length=2)[0]
+        if wrap == "cond":
+            return lambda x: jax.lax.cond(x.sum() > 0, times, lambda v: v, x)
+        return wrap(times)
+
+    x = jnp.ones((3, 1500))
+    table = np.linspace(0, 1, 1500, dtype=np.float32)
+    other = table.copy()
+    other[700] += 0.25  # in the middle, which texts of arrays leave out
+    if wrap != jax.vmap:
+        table, other = table[None], other[None]
+    for kind in (np.array, jnp.array):
+        tables = map(kind, (table, table, other))
+        one, same, another = (program_sha256(multiplying(values), x) for values in tables)
+        assert one == same != another
+    key = jax.random.key(1)
+    assert program_sha256(lambda x: x + jax.random.normal(key, x.shape), x)
+
+
 PROGRAM = """
 import jax
 from mfvjax.network.function import program_sha256

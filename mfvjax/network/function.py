@@ -1,16 +1,17 @@
-"""Networks from any pure JAX function: Equinox, Haiku, Keras on JAX, or one's own."""
+"""Networks from any pure JAX function: Equinox, Keras on JAX, or one's own."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jaxtyping import Array
 
 from mfvjax.network import axes, function_trial, named_outputs
@@ -192,8 +193,25 @@ def program_sha256(fn: Callable[..., Any], *arguments: Any) -> str:
     """
     program = jax.make_jaxpr(fn)(*arguments)
     digest = hashlib.sha256(_ADDRESS.sub("", str(program.jaxpr)).encode())
-    for constant in program.consts:
-        array = np.asarray(constant)
+    for constant in _constants(program):
+        is_key = jnp.issubdtype(jnp.result_type(constant), jax.dtypes.prng_key)
+        array = np.asarray(jax.random.key_data(constant) if is_key else constant)
         digest.update(f"{array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _constants(program: ClosedJaxpr | Jaxpr) -> Iterator[Any]:
+    """Arrays in a program that its text does not show, also in the functions that it calls."""
+    if isinstance(program, ClosedJaxpr):
+        yield from program.consts
+        program = program.jaxpr
+    for eqn in program.eqns:
+        yield from (value.val for value in eqn.invars if isinstance(value, Literal))
+        for part in jax.tree.leaves(list(eqn.params.values()), is_leaf=_is_program):
+            if _is_program(part):
+                yield from _constants(part)
+
+
+def _is_program(part: Any) -> bool:
+    return isinstance(part, ClosedJaxpr | Jaxpr)
