@@ -30,9 +30,10 @@ class Directions:
 
     Attributes:
       layer: of the network, in which they are directions.
-      vectors: one row per direction, kept as they are: a longer one gives a larger activation.
+      vectors: ``(n, d)`` floats, one row per direction, kept as float32 and of their own length: a
+        longer one gives a larger activation.
       names: one per direction.
-      bias: one per direction; none if ``None``.
+      bias: ``(n,)`` floats; none if ``None``.
       name: of the layer whose units they become.
 
     Raises:
@@ -41,9 +42,9 @@ class Directions:
     """
 
     layer: str
-    vectors: Float[np.ndarray, "n d"]
+    vectors: np.ndarray
     names: tuple[str, ...] | None = None
-    bias: Float[np.ndarray, " n"] | None = None
+    bias: np.ndarray | None = None
     name: str = "probes"
 
     def __post_init__(self) -> None:
@@ -162,14 +163,13 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     names = json.loads(text)
-    if not isinstance(names, list):
-        raise ValueError(f"its names are {type(names).__name__}, not a list of texts")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its names are not a list of texts")
     return tuple(names)
 
 
-def _floats(what: str, values: Any) -> np.ndarray:
+def _floats(what: str, array: np.ndarray) -> np.ndarray:
     """As float32, which all are computed in; refuses what that cannot hold."""
-    array = np.asarray(values)
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"{what} must be floats, not {array.dtype}")
     with np.errstate(over="ignore"):

@@ -294,7 +294,8 @@ class Network:
         from mfvjax.network.directions import Directions
 
         names = None if names is None else tuple(names)
-        return Directions(layer, vectors, names, bias, name).on(self)
+        bias = None if bias is None else np.asarray(bias)
+        return Directions(layer, np.asarray(vectors), names, bias, name).on(self)
 
     def with_encoder(
         self,
