@@ -195,6 +195,7 @@ def test_what_cannot_be_measured_is_laid_out_as_what_is_like_it():
             "last": last,
             "other sizes": broadcast(9, 6, 5)(net_input),
             "other neighbor": broadcast(8, 8, 8)(net_input),
+            "ones": broadcast(1, 1, 1)(net_input),
         }
 
     orders = found(forward, kernels(0))
@@ -207,6 +208,7 @@ def test_what_cannot_be_measured_is_laid_out_as_what_is_like_it():
         "last": last,
         "other sizes": first,
         "other neighbor": last,
+        "ones": last,
     }
 
 
@@ -223,17 +225,17 @@ def test_without_any_neighbor_maps_are_as_the_input(input_format, order):
 
 def test_the_only_axis_that_is_longer_than_one_are_the_channels():
     def forward(params, net_input):
-        sizes = [(7, 1, 1), (1, 1, 7), (1, 7, 1), (1, 1, 1), (7, 1), (1, 7), (7,)]
+        sizes = [(7, 1, 1), (1, 1, 7), (1, 7, 1), (7, 1), (1, 7), (7,), (1,)]
         return {str(size): broadcast(*size)(net_input) for size in sizes}
 
     assert found(forward) == {
         "(7, 1, 1)": (0, 2, 3, 1),
         "(1, 1, 7)": (0, 1, 2, 3),
         "(1, 7, 1)": (0, 1, 3, 2),
-        "(1, 1, 1)": (0, 1, 2, 3),
         "(7, 1)": (0, 2, 1),
         "(1, 7)": (0, 1, 2),
         "(7,)": (0, 1),
+        "(1,)": (0, 1),
     }
 
 

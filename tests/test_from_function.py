@@ -308,6 +308,9 @@ def test_the_fingerprint_tells_functions_apart():
     same = fingerprint(0.1)
     assert fingerprint(0.1) == same
     assert fingerprint(0.2) != same
+    with jax.default_matmul_precision("bfloat16"):
+        inside = Network.from_function(forward, make_params(), preprocessing=EATS).fingerprint
+    assert inside == Network.from_function(forward, make_params(), preprocessing=EATS).fingerprint
     table = np.linspace(0, 1, 3).astype(np.float32).reshape(1, 1, 1, 3)
     assert fingerprint(jnp.asarray(table)) != fingerprint(jnp.asarray(table[..., ::-1]))
     named = fingerprint(0.1, architecture="leaky, version 1")

@@ -156,13 +156,13 @@ def _given(shapes: Mapping[str, tuple[int, ...]], formats: Mapping[str, str]) ->
 
 
 def _is_plain(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 1 or sum(side > 1 for side in shape) <= 1
+    return len(shape) == 1 or sum(side > 1 for side in shape) == 1
 
 
 def _by_sizes(shape: tuple[int, ...]) -> Order:
-    """Channels are the one axis that is longer than 1, or the last."""
-    longest = max(range(len(shape)), key=lambda axis: (shape[axis], axis))
-    return (0, *(axis + 1 for axis in range(len(shape)) if axis != longest), longest + 1)
+    """Channels are the one axis that is longer than 1."""
+    channels = shape.index(max(shape))
+    return (0, *(axis + 1 for axis in range(len(shape)) if axis != channels), channels + 1)
 
 
 def _like_others(

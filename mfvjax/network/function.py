@@ -14,7 +14,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jaxtyping import Array
 
-from mfvjax.network import axes, function_trial, named_outputs
+from mfvjax.network import axes, function_trial, named_outputs, precision
 from mfvjax.network.face import Network
 from mfvjax.network.flax_modules import (
     NamedForward,
@@ -85,7 +85,8 @@ class FunctionForward(NamedForward):
         text = self.architecture
         if text is None:
             net_input = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
-            text = program_sha256(self, params, net_input)
+            with precision.matrix_products("float32"):  # whatever is set where this is called
+                text = program_sha256(self, params, net_input)
         return f"{self.module} {text} {dict(shapes)}"
 
 
