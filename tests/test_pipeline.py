@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import types
 
 import numpy as np
 import pytest
@@ -89,7 +90,6 @@ def test_every_option_of_discovery_is_one_of_the_job():
 
 def test_options_of_discovery_reach_it_and_are_written_down(monkeypatch):
     asked = {
-        "top_fraction": 0.5,
         "top_count": 7,
         "positions": "all",
         "code_layer": "fc7",
@@ -105,12 +105,14 @@ def test_options_of_discovery_reach_it_and_are_written_down(monkeypatch):
         "on_error": "raise",
         "batch_size": 8,
     }
-    here = {"num_workers": 1, "cache_dir": "codes"}  # of the machine, not of the result
+    # Of the machine, or of what is refused, but not of the result.
+    here = {"num_workers": 1, "cache_dir": "codes", "max_unreadable": 0.3}
     heard = {}
 
     def discover(network, source, **options):
         heard.update(options)
-        return "facets"
+        taken = {"top_fraction": None, "top_count": 7}  # a rule may decide, as of hidden units
+        return types.SimpleNamespace(options=taken)
 
     visualized = dataclasses.replace(small_run(), options={})
     module = importlib.import_module("mfvjax.pipeline.run_unit")
@@ -120,7 +122,7 @@ def test_options_of_discovery_reach_it_and_are_written_down(monkeypatch):
     assert {name: heard[name] for name in asked | here} == asked | here
     assert made.options["discovery"] == asked
     plain = run_unit("compact", "facetworld:pool table", unit="fc8:2")
-    assert plain.options["discovery"] == {"positions": "inside"}
+    assert plain.options["discovery"] == {"positions": "inside", "top_count": 7}
 
 
 def test_a_run_replays_to_the_same_images(run):

@@ -33,6 +33,7 @@ from mfvjax.images.unreadable import MAX_UNREADABLE, check_unreadable, describe
 from mfvjax.types import Unit
 
 _LOG = logging.getLogger("mfvjax")
+_ALL: dict[str, Any] = {"count": None, "fraction": "all"}
 _PER_FACET = 5  # images of a hidden unit's pool, as in atlases
 
 
@@ -149,7 +150,7 @@ def discover_facets(
     }
     source = open_images(images, domain=network.preprocessing.domain)
     top = _top(network, source, unit, top_count, top_fraction, options)
-    check_map(top_number(len(source), **top) if top else len(source), options.embed)
+    check_map(len(source) if top == _ALL else top_number(len(source), **top), options.embed)
     pool, skipped = _pool(network, source, unit, top, options, scanning)
     options.check_number(len(pool))
     codes = compute_codes(
@@ -172,8 +173,8 @@ def discover_facets(
     (grouping,) = group_codes([codes.codes], [order], options=options)
     chosen = {
         **dataclasses.asdict(options),
-        "top_fraction": "all" if top_fraction == "all" else top.get("fraction"),
-        "top_count": top.get("count"),
+        "top_fraction": top["fraction"],
+        "top_count": top["count"],
         "positions": positions,
         "code": code,
         "code_layer": code_layer,
@@ -193,18 +194,18 @@ def _top(
     fraction: float | Literal["all"] | None,
     options: GroupOptions,
 ) -> dict[str, Any]:
-    """What `top_images` is asked for; nothing where all images are taken as they are."""
+    """What `top_images` is asked for, or `_ALL`."""
     request = request_unit(network, unit)
     if fraction == "all":
         if count is not None:
             raise ValueError(f'top_fraction="all" and top_count={count}: give one of them')
-        return {}
+        return _ALL
     if count is not None or fraction is not None:
         return {"count": count, "fraction": fraction}
     facets = 1 if options.num_facets == "auto" else options.num_facets
     number = default_top(len(source), least=max(_PER_FACET * facets, options.least_images))
     if network.is_class_layer(request.unit.layer) or number == len(source):
-        return {}
+        return _ALL
     _LOG.info(
         "%s is a hidden unit: of %d images the %d that activate it most are taken; other than that "
         "by --top, top_count or top_fraction",
@@ -224,7 +225,7 @@ def _pool(
     scanning: dict[str, Any],
 ) -> tuple[ImageSource, tuple[SkippedImage, ...]]:
     """The images whose facets are sought, and those that could not be read on the way."""
-    if not top:
+    if top == _ALL:
         return source, ()
     (found,) = top_images(network, source, units=[unit], only_active=True, **top, **scanning)
     readable = len(source) - len(found.skipped)

@@ -70,7 +70,9 @@ def _opened(
     if paths is not None:
         return FileSource(paths, decoding=decoding, domain=domain)
     if decoding is not None:
-        raise ValueError("decoding applies to files and datasets, not to arrays or a source")
+        raise ValueError(
+            "decoding, as max_pixels, applies to files and datasets, not to arrays or a source"
+        )
     if isinstance(source, np.ndarray | Sequence) or hasattr(source, "__array__"):
         return ArraySource(source if isinstance(source, Sequence) else np.asarray(source), domain)
     raise TypeError(

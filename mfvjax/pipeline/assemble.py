@@ -13,8 +13,10 @@ from mfvjax.facets.means import group_rows, pick
 from mfvjax.facets.patches import load_patches
 from mfvjax.facets.result import Facets
 from mfvjax.images import ImageSource, ResizeRule, iterate_batches, load_images
+from mfvjax.images.sources import joint_fingerprint
+from mfvjax.images.unreadable import record_unreadable
 from mfvjax.network import Network
-from mfvjax.pipeline.provenance import images_fingerprint, versions
+from mfvjax.pipeline.provenance import versions
 from mfvjax.pipeline.scoring import Scores, center_crops, unit_activations
 from mfvjax.pipeline.targets import CONTROL_FACET, AscentPlan
 from mfvjax.run import Controls, FacetImages, FacetRecords, RealImages, Run
@@ -31,11 +33,13 @@ class Pictures:
       nearest: ``(k, m, h, w, c)``; see `mfvjax.run.FacetRecords`.
       real: all of them, small.
       sha256: of the names and contents of all.
+      num_pool: images of the source, used or not.
     """
 
     nearest: Num[np.ndarray, "k m h w c"]
     real: RealImages
     sha256: str
+    num_pool: int
 
 
 def read_pictures(network: Network, source: ImageSource, facets: Facets) -> Pictures:
@@ -53,7 +57,8 @@ def read_pictures(network: Network, source: ImageSource, facets: Facets) -> Pict
     return Pictures(
         nearest_images(network, source, facets),
         _real_images(network, source, facets),
-        images_fingerprint(source, facets.indices.tolist()),
+        joint_fingerprint(source, facets.indices.tolist()),
+        len(source),
     )
 
 
@@ -94,6 +99,7 @@ def assemble_run(
             **options,
             "precision": network.compute_dtype,
             "images_sha256": pictures.sha256,
+            **_unreadable(facets, pictures),
         },
         versions=versions(),
         timings=timings,
@@ -112,6 +118,13 @@ def assemble_run(
         domain=network.preprocessing.domain,
         controls=_controls(network, plan, result, scores),
     )
+
+
+def _unreadable(facets: Facets, pictures: Pictures) -> dict[str, Any]:
+    """What of the images could not be read; nothing where all could be."""
+    if not facets.skipped:
+        return {}
+    return {"unreadable": record_unreadable(facets.skipped, pictures.num_pool)}
 
 
 def _controls(

@@ -1,8 +1,7 @@
-"""Where a run came from: versions, the device, hashes, seconds."""
+"""Where a run came from: versions, the device, seconds."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import platform
 import time
@@ -12,7 +11,6 @@ from contextlib import contextmanager
 import jax
 
 import mfvjax
-from mfvjax.images import ImageSource, fingerprints
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scikit-learn", "pillow")
 
@@ -28,14 +26,6 @@ def versions() -> dict[str, str]:
     devices = jax.local_devices()
     found["device"] = f"{len(devices)} x {devices[0].device_kind}"
     return found
-
-
-def images_fingerprint(source: ImageSource, indices: list[int]) -> str:
-    """SHA-256 over the names and contents of the images, in the order given."""
-    digest = hashlib.sha256()
-    for index, fingerprint in zip(indices, fingerprints(source, indices), strict=True):
-        digest.update(f"{source.names[index]}\0{fingerprint}\n".encode())
-    return digest.hexdigest()
 
 
 class Stopwatch:

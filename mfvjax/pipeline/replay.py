@@ -34,9 +34,13 @@ def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> R
     """
     stored = dict(run.options)
     expected_images = stored.pop("images_sha256")
-    # Runs of version 0.1 read hidden units at all positions.
+    stored.pop("unreadable", None)
+    # Runs of version 0.1 read hidden units at all positions, and all images where none were chosen.
     discovery = {"positions": "all", **stored.pop("discovery", {})}
-    options = {**stored, **discovery, **changes}
+    if not {"top_fraction", "top_count"} & discovery.keys():
+        discovery["top_fraction"] = "all"
+    # However many images could not be read: whether they are the same is told below.
+    options = {"max_unreadable": 1.0, **stored, **discovery, **changes}
     expected_recipe = options.pop("recipe_sha256", None)  # runs of version 0.1 have none
     if "schedule" in options:  # what recipes were called in runs of version 0.1
         options.setdefault("recipe", options.pop("schedule"))

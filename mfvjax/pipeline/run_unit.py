@@ -18,9 +18,12 @@ from mfvjax.facets.places import Positions
 from mfvjax.facets.result import Facets
 from mfvjax.images import ImageSource
 from mfvjax.images.batches import OnError
+from mfvjax.images.decode import MAX_PIXELS
 from mfvjax.images.resize import ResizeShorter
+from mfvjax.images.unreadable import MAX_UNREADABLE
 from mfvjax.network import Network
 from mfvjax.pipeline.assemble import assemble_run, read_pictures
+from mfvjax.pipeline.origin import check_origin
 from mfvjax.pipeline.placebo import find_placebo
 from mfvjax.pipeline.provenance import Stopwatch
 from mfvjax.pipeline.regions import visible_region
@@ -47,7 +50,7 @@ def run_unit(
     *,
     unit: Unit | str,
     num_facets: int | Literal["auto"] = 10,
-    top_fraction: float | None = None,
+    top_fraction: float | Literal["all"] | None = None,
     top_count: int | None = None,
     positions: Positions = "inside",
     code: CodeKind = "activation",
@@ -70,6 +73,8 @@ def run_unit(
     resize_shorter: ResizeShorter = "fit",
     warp: bool = False,
     on_error: OnError = "skip",
+    max_unreadable: float = MAX_UNREADABLE,
+    max_pixels: int | None = None,
     batch_size: int = 32,
     num_workers: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -83,13 +88,13 @@ def run_unit(
     Args:
       network: whose unit it is: a `Network`, or a file or name that `Network.load` takes.
       images: those that activate the unit, of a class, say: a folder, files, arrays,
-        ``"tfds:NAME/SPLIT"`` (see `mfvjax.images.open_images`) or ``"facetworld:CLASS"``. With
-        ``top_fraction`` or ``top_count`` a pool, of which those that activate the unit most are
-        taken.
+        ``"tfds:NAME/SPLIT"`` (see `mfvjax.images.open_images`) or ``"facetworld:CLASS"``. For a
+        hidden unit a pool, of which those that activate it most are taken.
       unit: ``"fc8:945"``, ``"conv4:12"``; of an added layer also by name, ``"probes:stripes"``.
       num_facets: k, or "auto" to find it, up to `max_facets`.
-      top_fraction: use only this share of the images, those that activate the unit most; 0.02 for
-        hidden units in the paper.
+      top_fraction: use only this share of the images, those that activate the unit most, or "all"
+        as they are; by default all for a class unit and, as in the paper, 2 % for a hidden one, but
+        no fewer than 50.
       top_count: use only so many, instead.
       positions: where a hidden unit may be strongest: "inside" the image, or "all".
       code: by what images are told apart: "activation", or "relevance", what the unit makes of the
@@ -118,7 +123,10 @@ def run_unit(
         `mfvjax.network.directions.load_directions`; others by `Network.with_directions`.
       resize_shorter: how images are resized, see `mfvjax.images.resize.ResizeRule`; so is
       warp: whether their aspect ratio is lost.
-      on_error: "skip" or "raise", for unreadable images.
+      on_error: "skip" or "raise", for unreadable images; the run names those that were skipped.
+      max_unreadable: the largest share of the images that may be skipped.
+      max_pixels: of an image file, unless it is a JPEG, which is decoded smaller; see
+        `mfvjax.images.Decoding`.
       batch_size: images in one pass of the network.
       num_workers: threads that decode images.
       cache_dir: folder that keeps codes for the next run.
@@ -147,7 +155,7 @@ def run_unit(
     }
     watch = Stopwatch()
     opened = open_network(network, precision=precision, directions=directions)
-    source = open_source(images, network=opened)
+    source = open_source(images, network=opened, max_pixels=max_pixels)
     with watch("discovery"):
         facets = discover_facets(
             opened,
@@ -157,6 +165,7 @@ def run_unit(
             seed=seed,
             num_workers=num_workers,
             cache_dir=cache_dir,
+            max_unreadable=max_unreadable,
             progress=_step(progress, "reading codes"),
             **discovery,
         )
@@ -173,13 +182,16 @@ def run_unit(
         seed=seed,
         progress=progress,
     )
+    # How many images were taken in the end, whatever rule a later version has.
+    taken = {name: facets.options[name] for name in ("top_fraction", "top_count")}
     options = {
         "network": written_down(network),
         **directions_written_down(directions),
         "images": written_down(images),
         "unit": str(unit),
         "num_facets": num_facets,
-        "discovery": _written_down(discovery),
+        "discovery": _written_down({**discovery, **taken}),
+        **({} if max_pixels is None else {"max_pixels": max_pixels}),
         **run.options,
     }
     return dataclasses.replace(run, options=options, timings={**watch.seconds, **run.timings})
@@ -201,11 +213,18 @@ def run_facets(
     """Visualizes facets that were found before; `images` are those they were found among.
 
     Options as `run_unit`.
+
+    Raises:
+      OtherOriginError: the facets were found with another network or among other images.
+      ValueError: as `run_unit`.
     """
+    limit = None if facets.origin is None else facets.origin.max_pixels
+    source = open_source(images, network=network, max_pixels=None if limit == MAX_PIXELS else limit)
+    check_origin(network, source, facets)
     return _run_facets(
         network,
         images,
-        open_source(images, network=network),
+        source,
         facets,
         recipe=recipe,
         step_fraction=step_fraction,

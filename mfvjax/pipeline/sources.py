@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import UInt8
 
-from mfvjax.images import Imagelike, ImageSource, open_images
+from mfvjax.images import Decoding, Imagelike, ImageSource, open_images
 from mfvjax.images.classes import select_label
 from mfvjax.images.sources import ArraySource
 from mfvjax.network import Network
@@ -57,24 +57,40 @@ class PaintedSource(ArraySource):
         self.truth: UInt8[np.ndarray, " n"] = world.facet_index.astype(np.uint8)
 
 
-def open_source(images: Imageish, *, network: Network) -> ImageSource:
+def open_source(
+    images: Imageish, *, network: Network, max_pixels: int | None = None
+) -> ImageSource:
     """Images as `mfvjax.images.open_images` takes them, or by two further kinds of address.
 
     ``"facetworld:CLASS"`` is painted, in the network's input size, ``"facetworld:all"`` all its
     classes; ``"class:LABEL@POOL"`` are the images of one class of a pool, see
     `mfvjax.images.classes`. Images are opened for the network's domain.
 
+    Args:
+      images: as above.
+      network: that is to see them.
+      max_pixels: of a file; see `mfvjax.images.Decoding`, whose own if ``None``.
+
     Raises:
       ValueError: there is no such class or label, and as `open_images`.
     """
+    opened = _opened(images, network, max_pixels)
+    if isinstance(images, str | os.PathLike):
+        opened.address = os.fspath(images)
+    return opened
+
+
+def _opened(images: Imageish, network: Network, max_pixels: int | None) -> ImageSource:
     domain = network.preprocessing.domain
+    decoding = None if max_pixels is None else Decoding(max_pixels=max_pixels)
     one_class = _CLASS.fullmatch(images) if isinstance(images, str) else None
     if one_class:
-        return select_label(open_source(one_class["pool"], network=network), one_class["label"])
+        pool = open_source(one_class["pool"], network=network, max_pixels=max_pixels)
+        return select_label(pool, one_class["label"])
     if isinstance(images, str) and images.startswith(_PAINTED):
         painted = PaintedSource(images.removeprefix(_PAINTED), size=min(network.input_size))
-        return open_images(painted, domain=domain)
-    return open_images(images, domain=domain)
+        return open_images(painted, domain=domain, decoding=decoding)
+    return open_images(images, domain=domain, decoding=decoding)
 
 
 def painted_name(images: Imageish) -> str | None:
