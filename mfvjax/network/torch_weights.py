@@ -6,6 +6,7 @@ import hashlib
 import pathlib
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -123,7 +124,9 @@ def _read(file: pathlib.Path) -> Any:
         return safetensors.torch.load_file(file)
     import torch
 
-    return torch.load(file, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():  # of kinds of files, which are refused or read all the same
+        warnings.filterwarnings("ignore", "Detected pickle protocol|'torch.load' received a zip")
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _not_only_tensors(file: pathlib.Path, message: str) -> str:
