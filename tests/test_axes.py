@@ -242,10 +242,14 @@ def test_the_only_axis_that_is_longer_than_one_are_the_channels():
 def test_what_is_not_finite_tells_nothing():
     def forward(params, net_input):
         maps = net_input[:, ::2, ::3]
-        return {"map": maps, "nan": maps.swapaxes(1, 3) * jnp.nan, "inf": maps / 0.0}
+        huge = jnp.where(maps > 0, 3e38, -3e38)  # differences are infinite
+        return {"map": maps, "nan": maps * jnp.nan, "inf": maps / 0.0, "huge": huge}
 
     orders = found(forward)
-    assert orders == dict.fromkeys(("map", "nan", "inf"), (0, 1, 2, 3))
+    assert orders == dict.fromkeys(("map", "nan", "inf", "huge"), (0, 1, 2, 3))
+    measured = axes.contrasts(forward, None, ["nan", "inf", "huge"], EATS)
+    for contrast in measured.values():
+        np.testing.assert_array_equal(contrast, 0)
 
 
 def test_formats_that_are_given_are_not_measured():

@@ -29,9 +29,7 @@ FORMATS: dict[str, Order] = {
 }
 """Layouts by name, each as the transposition that puts channels last; T counts tokens."""
 
-_LEAST = (
-    0.2  # contrast along an axis that follows the image: 1 if wholly local, near 0 along others
-)
+_LEAST = 0.2  # contrast of an axis that follows the image: 1 if wholly local, of others near 0
 _MARGIN = 0.1  # ahead of the next best choice of axes
 _CELLS = 4  # per side of half an image: coarse, so that deep layers see a difference too
 _BY_RANK = {4: ("NHWC", "NCHW"), 3: ("NTC", "NCT")}
