@@ -18,6 +18,7 @@ from mfvjax.facets.result import Facets
 from mfvjax.network import Network
 from mfvjax.objective import OwnFacet
 from mfvjax.pipeline import plan_ascent, replay, run_unit
+from mfvjax.pipeline.scoring import center_crops
 from mfvjax.preprocess import Preprocessing
 from mfvjax.recipes import UnitHeld
 from mfvjax.store import load_run
@@ -310,7 +311,8 @@ def test_the_main_job_in_codes_of_relevance():
     assert max(share, 1 - share) > 0.75
     assert np.array_equal(run.real.assignment, facets.assignment)
     # Own recall is told in the codes that the facets were found in.
-    codes = read_codes(TINY, run.shown.images, Unit("fc", 1), "conv2", "relevance")
+    shown = center_crops(run.shown.images, (SIZE, SIZE))
+    codes = read_codes(TINY, shown, Unit("fc", 1), "conv2", "relevance")
     nearest = ((codes[:, None] - facets.code_centroids) ** 2).sum(-1).argmin(1)
     assert run.scores["facet_recall"].tolist() == (nearest == np.arange(2)).tolist()
     again = replay(run, network=TINY, images=pool(), recipe=small_atlas.recipe())
