@@ -1,5 +1,6 @@
 """Any pure function as a network: layouts, receptive fields, gradients, and what is refused."""
 
+import collections
 import functools
 import os
 import pathlib
@@ -220,6 +221,9 @@ def test_a_function_may_return_an_array_or_logits_beside_names():
         "zoom": (12, 20, 3),
     }
     assert (network.logits_layer, network.class_name(3)) == ("output", "d")
+    both = collections.namedtuple("Both", "logits named")
+    named = Network.from_function(lambda p, x: both(*pairs(p, x)), weights, preprocessing=EATS)
+    assert list(named.layers) == list(network.layers)
     alone = Network.from_function(lambda p, x: pairs(p, x)[0], weights, preprocessing=EATS)
     assert list(alone.layers) == ["output"]
     maps = Network.from_function(
@@ -227,6 +231,44 @@ def test_a_function_may_return_an_array_or_logits_beside_names():
     )
     assert maps.num_classes == 0
     assert maps.layers["zoom"].shape == (24, 20, 3)
+
+
+def transformer(params, net_input):
+    """Patches of 4x4, a class token, and a block of global attention; tokens before channels."""
+    patches = convolve(net_input, params["patches"], 4, "NCHW")
+    tokens = patches.reshape(len(patches), 8, -1).transpose(0, 2, 1)
+    first = jnp.broadcast_to(params["class"], (len(tokens), 1, 8))
+    out = {"patches": patches, "tokens": jnp.concatenate([first, tokens], 1)}
+    x = out["tokens"] + params["places"]
+    for block in ("first", "second"):
+        queries = x @ params[block]
+        out[f"{block}/attention"] = weights = jax.nn.softmax(queries @ x.transpose(0, 2, 1))
+        out[f"{block}/read"] = read = weights @ x
+        x = out[block] = x + read
+    out["channels first"] = x.transpose(0, 2, 1)
+    return {**out, "cls": x[:, 0], "logits": x[:, 0] @ params["head"]}
+
+
+def test_a_transformer_as_a_function():
+    draw = np.random.default_rng(3).normal
+    shapes = {"patches": (8, 3, 4, 4), "class": (1, 1, 8), "places": (1, 31, 8), "head": (8, 5)}
+    shapes |= {"first": (1, 8, 8), "second": (1, 8, 8)}
+    params = {name: draw(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
+    network = Network.from_function(transformer, params, preprocessing=EATS)
+    assert {name: info.shape for name, info in network.layers.items()} == {
+        "patches": (6, 5, 8),
+        **dict.fromkeys(("tokens", "first/read", "first", "second/read", "second"), (31, 8)),
+        **{f"{block}/attention": (31, 31) for block in ("first", "second")},
+        "channels first": (31, 8),
+        "cls": (8,),
+        "logits": (5,),
+    }
+    assert network.layers["patches"].receptive_field == ReceptiveField((4, 4), (4, 4), (0, 0))
+    assert network.code_layer("logits") == "cls"
+    out = network.activations(images(2))
+    np.testing.assert_array_equal(out["second"], out["channels first"])
+    np.testing.assert_array_equal(out["second"][:, 0], out["cls"])
+    np.testing.assert_allclose(out["first/attention"].sum(-1), 1, atol=1e-5)  # keys are last
 
 
 def test_options_choose_layers_formats_and_names():

@@ -25,7 +25,7 @@ from mfvjax.network.flax_modules import (
 from mfvjax.preprocess import Preprocessing
 from mfvjax.types import Params
 
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of functions, as versions of JAX below 0.10 print it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -117,10 +117,11 @@ def from_function(
 
     Activations of four axes become maps ``(rows, columns, channels)``, those of three
     ``(tokens, channels)``, whatever the function's own layout: which axes follow the image's rows
-    and columns is measured, for each layer, on random images. A layer all of whose positions see
-    the whole image alike gives nothing to measure, and is taken to be laid out as others that are
-    like it, see `mfvjax.network.axes.channels_last`; `data_formats` overrules. Receptive fields are
-    measured when they are first asked for.
+    and columns is measured, for each layer, in one compiled pass of six random images, whose
+    activations are all in memory at once. A layer all of whose positions see the whole image alike
+    gives nothing to measure, and is taken to be laid out as others that are like it, see
+    `mfvjax.network.axes.channels_last`; `data_formats` overrules. Receptive fields are measured
+    when they are first asked for.
 
     Args:
       fn: as above; not changed.

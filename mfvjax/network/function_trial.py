@@ -127,7 +127,8 @@ def _without_arrays(result: Any) -> Any:
     if isinstance(result, Mapping):
         return {name: _without_arrays(value) for name, value in result.items()}
     if isinstance(result, tuple | list):
-        return tuple(map(_without_arrays, result)) if type(result) is tuple else list(result)
+        kind = tuple if isinstance(result, tuple) else list
+        return kind(map(_without_arrays, result))
     return result
 
 
