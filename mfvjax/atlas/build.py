@@ -20,6 +20,7 @@ from mfvjax.atlas.judge import judge_units
 from mfvjax.atlas.make import ProgressFn, make_units
 from mfvjax.atlas.settings import Settings
 from mfvjax.atlas.share import Share
+from mfvjax.images.unreadable import MAX_UNREADABLE, check_limit
 from mfvjax.judging import check_judge, open_judge
 from mfvjax.network import Network
 from mfvjax.pipeline.sources import (
@@ -84,6 +85,8 @@ def build_atlas(
     top_fraction: float = 0.02,
     top_count: int | None = None,
     class_ids: Sequence[str] | None = None,
+    max_unreadable: float = MAX_UNREADABLE,
+    max_pixels: int | None = None,
     facets_per_device: int | None = None,
     share: Share | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -115,6 +118,9 @@ def build_atlas(
       top_fraction: share of the pool that is taken where it is not divided by class.
       top_count: a number of images instead.
       class_ids: identifiers of the classes, such as WordNet's, in the order of the units.
+      max_unreadable: the largest share of the images that may be left out as unreadable. It is not
+        part of what an atlas is.
+      max_pixels: as `run_unit`.
       facets_per_device: in one batch of the ascent; by default, as many as keep a device busy and
         fit. Kept from the first call on, since the shape of a batch decides the last bits.
       share: the part of the units that this call makes; by default all.
@@ -133,6 +139,7 @@ def build_atlas(
       AtlasError: `out` holds something else, or an atlas made with other options.
       ChangedImageError: an image changed in the middle of the work, or between two calls.
       RunWriteError: no space left, not permitted to write; finished units stay.
+      TooManyUnreadableError: more than `max_unreadable` of the images are unreadable.
       ValueError: an option, a unit or the images do not fit.
 
     Warns:
@@ -140,12 +147,15 @@ def build_atlas(
       UnitFailedWarning: a unit has no facets; the others are made.
     """
     refuse_foreign(pathlib.Path(out))
+    check_limit(max_unreadable)
     opened = open_network(network, precision=precision, directions=directions)
     settings = Settings(
         network=opened,
-        source=open_source(images, network=opened),
+        source=open_source(images, network=opened, max_pixels=max_pixels),
         network_text=written_down(network),
         directions=directions_written_down(directions),
+        max_unreadable=max_unreadable,
+        max_pixels=max_pixels,
         images_text=written_down(images),
         units=tuple(_checked(opened, unit) for unit in units),
         num_facets=num_facets,

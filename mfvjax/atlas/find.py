@@ -47,6 +47,7 @@ def find_facets(
     options: GroupOptions,
     failed: dict[str, str],
     team: Sequence[str] | None = None,
+    max_unreadable: float = 1.0,
     code: CodeKind = "activation",
     code_layer: str | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -70,6 +71,7 @@ def find_facets(
       options: of discovery.
       failed: gets the units that have no facets, and why.
       team: units of all processes that read the pool between them; by default `units`.
+      max_unreadable: the largest share of the images of a pass that may be left out.
       code: by what images are told apart; see `discover_facets`.
       code_layer: instead of the one that follows.
       devices: that read images.
@@ -81,6 +83,7 @@ def find_facets(
     Raises:
       ChangedImageError: an image changed after it was read.
       RunWriteError: no space left.
+      TooManyUnreadableError: more than `max_unreadable` of the images are unreadable.
       ValueError: an activation is not finite, or no image can be read.
     """
     numbers = {unit: _num_found(folder.found_path(unit)) for unit in units}
@@ -103,6 +106,7 @@ def find_facets(
             source,
             choices,
             locks=folder.locks,
+            max_unreadable=max_unreadable,
             code=code,
             code_layer=code_layer,
             devices=devices,

@@ -106,6 +106,7 @@ def _entry(unit: str, name: str, head: dict[str, Any]) -> dict[str, Any]:
         "num_facets": num_facets,
         "num_images": len(head["real"]["names"]),
         "domain": domain_of(head),
+        "unreadable": words.unreadable(head["options"].get("unreadable")),
         "scores": {**{key: scores.get(key) for key in _OF_FACETS}, **summary, **_judged(head)},
     }
 
@@ -138,6 +139,7 @@ def render_index(folder: AtlasFolder, entries: dict[str, dict[str, Any]]) -> str
         (TEMPLATES / name).read_text(encoding="utf-8") for name in ("atlas.css", "atlas.js")
     )
     layers = sorted({Unit.parse(unit).layer for unit in plan.units})
+    unreadable = _unreadable(list(entries.values()))
     counts = words.count(sum(e["num_facets"] for e in entries.values()), "facet")
     return (
         environment(TEMPLATES)
@@ -151,6 +153,7 @@ def render_index(folder: AtlasFolder, entries: dict[str, dict[str, Any]]) -> str
             units=[_card(entry) for entry in entries.values()],
             missing=[unit for unit in plan.units if unit not in entries],
             total=len(plan.units),
+            unreadable=unreadable,
             footer="A score of a unit is the mean over its facets.",
             data={"units": [_searched(entry, columns) for entry in entries.values()]},
             style=style,
@@ -158,6 +161,15 @@ def render_index(folder: AtlasFolder, entries: dict[str, dict[str, Any]]) -> str
             script_hash=policy_hash(script),
         )
     )
+
+
+def _unreadable(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """What the units say of unreadable images; of several passes over the pool, the one with most.
+
+    A pass for units by class reads only the images of their classes.
+    """
+    told = [entry["unreadable"] for entry in entries if entry["unreadable"]]
+    return max(told, key=lambda one: len(one["first"]) + one["more"], default=None)
 
 
 def _columns(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

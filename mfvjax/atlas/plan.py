@@ -28,7 +28,8 @@ class AtlasPlan:
     Attributes:
       units: as text, in the order of the atlas; each once.
       network: ``name``, ``fingerprint``, ``source``.
-      images: of the pool: ``source``, ``count``, ``names_sha256``, ``class_ids_sha256``.
+      images: of the pool: ``source``, ``count``, ``names_sha256``, ``class_ids_sha256``, and
+        ``max_pixels`` where it was asked for.
       num_facets: of each unit, or "auto".
       recipe: its name, ``None`` where it follows from the size of what is shown, and a hash of
         what it is made of.

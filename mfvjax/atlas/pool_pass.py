@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pathlib
 import shutil
@@ -22,10 +23,12 @@ from mfvjax.atlas.wanted import Wanted, best
 from mfvjax.facets.codes import CodeKind, Codes, request_code
 from mfvjax.facets.reading import as_positions
 from mfvjax.images import ImageSource, SkippedImage, fingerprints
+from mfvjax.images.unreadable import check_unreadable, describe, most_unreadable
 from mfvjax.network import Network
 from mfvjax.store import claims
 from mfvjax.store.errors import explain
 
+_LOG = logging.getLogger("mfvjax")
 _POLL_SECONDS = 0.1
 
 
@@ -42,6 +45,7 @@ class PoolPass:
       source: the pool.
       choices: of its units. An image is read once, however many units it is for.
       locks: of the atlas.
+      max_unreadable: the largest share of the images that may be left out.
       code: by what images are told apart; see `discover_facets`.
       code_layer: instead of the one that follows.
       devices: that read; by default one.
@@ -55,12 +59,13 @@ class PoolPass:
         choices: Sequence[Choice],
         *,
         locks: UnitLocks,
+        max_unreadable: float = 1.0,
         code: CodeKind = "activation",
         code_layer: str | None = None,
         devices: Sequence[jax.Device] | None = None,
     ) -> None:
         self.path = plan.path
-        self._source, self._locks = source, locks
+        self._source, self._locks, self._max_unreadable = source, locks, max_unreadable
         self._rows = {choice.unit: row for row, choice in enumerate(choices)}
         self._choices = choices
         self._requests = [
@@ -90,6 +95,7 @@ class PoolPass:
 
         Raises:
           RunWriteError: no space left; finished blocks stay.
+          TooManyUnreadableError: too many of the images are unreadable; finished blocks stay.
           ValueError: an activation is not finite, or no image can be read.
         """
         total = sum(len(images) for images in self._images)
@@ -116,6 +122,8 @@ class PoolPass:
         skipped = self._skipped()
         if len(skipped) == total:
             raise ValueError(f"none of {total} images can be read; the first: {skipped[0]}")
+        if skipped:
+            _LOG.warning("%s", describe(skipped, total))
 
     def codes(self, unit: str) -> tuple[Codes, list[str]]:
         """The images of one unit and their codes, and the SHA-256 of each image when it was read.
@@ -171,6 +179,12 @@ class PoolPass:
     def _skipped(self) -> tuple[SkippedImage, ...]:
         return tuple(image for _, block in sorted(self._blocks.items()) for image in block.skipped)
 
+    def _check_unreadable(self, more: Sequence[SkippedImage] = ()) -> None:
+        total = sum(len(images) for images in self._images)
+        count = sum(len(block.skipped) for block in self._blocks.values()) + len(more)
+        if count > most_unreadable(total, self._max_unreadable):
+            check_unreadable([*self._skipped(), *more], total, self._max_unreadable)
+
     def _block_path(self, number: int) -> pathlib.Path:
         return self.path / f"{number:06d}"
 
@@ -184,6 +198,7 @@ class PoolPass:
         except DamagedBlockError:
             return False
         self._blocks[number] = block
+        self._check_unreadable()
         if number not in self._learned:  # a block that was read again would raise the bar too high
             self._learned.add(number)
             for wanted in self._wanted:
@@ -233,6 +248,7 @@ class PoolPass:
                     entries["row"] = np.arange(len(rows))
                     file.add(group, columns, entries, codes[rows, columns])
             num_read += len(indices)
+            self._check_unreadable(skipped)
             if num_read + len(skipped) < len(images):
                 report(num_read + len(skipped))
         return skipped

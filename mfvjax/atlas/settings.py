@@ -66,6 +66,8 @@ class Settings:
     network_text: str | None
     images_text: str | None
     directions: dict[str, str]
+    max_unreadable: float
+    max_pixels: int | None
     units: tuple[str, ...]
     num_facets: int | Literal["auto"]
     recipe: Recipe | None
@@ -171,6 +173,7 @@ class Settings:
                 "count": len(self.source),
                 "names_sha256": names.hexdigest(),
                 "class_ids_sha256": ids and hashlib.sha256(ids.encode()).hexdigest(),
+                **({} if self.max_pixels is None else {"max_pixels": self.max_pixels}),
             },
             num_facets=self.num_facets,
             recipe={

@@ -22,8 +22,9 @@ import typer
 
 import mfvjax
 from mfvjax.cache import cache_dir
+from mfvjax.cli._log import log_to_stderr
 
-EXPECTED = (ValueError, OSError, RuntimeError, ImportError)
+EXPECTED = (ValueError, OSError, RuntimeError, ImportError, MemoryError)
 """Failures told in one line; anything else is a bug and shows where it happened."""
 
 
@@ -57,6 +58,7 @@ def main() -> None:
     With ``MFVJAX_TRACEBACK`` set, a failure also shows where it happened.
     """
     warnings.showwarning = _warnings_once()
+    log_to_stderr()
     keep_compiled_programs()
     try:
         make_app()(prog_name="mfvjax")

@@ -9,6 +9,7 @@ import typer
 
 # As in mfvjax.facets.discover.discover_facets.
 DEFAULT_MEAN_IMAGES = 15
+DEFAULT_MAX_UNREADABLE = "10%"
 DEFAULT_POSITIONS: Literal["inside"] = "inside"
 DEFAULT_CODE: Literal["activation"] = "activation"
 
@@ -65,8 +66,9 @@ Top: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         "--top",
-        help="Take only those images that activate the unit most: a share, as 2%, or a number. For "
-        "a hidden unit, whose images are a pool.",
+        help="Take only those images that activate the unit most: a share, as 2%, or a number, or "
+        "'all'. By default all for a class; for a hidden unit, whose images are a pool, 2%, but at "
+        "least 50.",
     ),
 ]
 MeanImages: TypeAlias = Annotated[
@@ -90,6 +92,21 @@ Positions: TypeAlias = Annotated[
         "--positions",
         help="Where a hidden unit may be strongest: where all that it sees lies inside the image, "
         "or also at the border, and some facets are of the border.",
+    ),
+]
+MaxUnreadable: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--max-unreadable",
+        help="Images that cannot be read are left out and named; stop if they are a larger share.",
+    ),
+]
+MaxPixels: TypeAlias = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--max-pixels",
+        help="Larger image files are left out as unreadable, but for JPEGs, which are decoded "
+        "smaller; by default 50 million.",
     ),
 ]
 RecipeOption: TypeAlias = Annotated[
@@ -209,7 +226,7 @@ def discovery(
     """The options of `mfvjax.facets.discover.discover_facets` that were asked for.
 
     Raises:
-      typer.BadParameter: `top` is neither a share nor a number.
+      typer.BadParameter: `top` is neither a share nor a number nor "all".
     """
     chosen: dict[str, Any] = {}
     if top is not None:
@@ -225,14 +242,34 @@ def discovery(
     return chosen
 
 
-def _top(text: str) -> dict[str, int | float]:
+def share(text: str) -> float:
+    """A share, as "10%" or "0.1".
+
+    Raises:
+      typer.BadParameter: it is neither.
+    """
+    try:
+        value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise typer.BadParameter(
+            f"{text!r} is no share, as 10% or 0.1", param_hint="--max-unreadable"
+        )
+    return value
+
+
+def _top(text: str) -> dict[str, Any]:
+    if text == "all":
+        return {"top_fraction": "all"}
     try:
         if text.endswith("%"):
             return {"top_fraction": float(text[:-1]) / 100}
         return {"top_count": int(text)}
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is neither a share, as 2%, nor a number, as 1000", param_hint="--top"
+            f"{text!r} is neither a share, as 2%, nor a number, as 1000, nor 'all'",
+            param_hint="--top",
         ) from None
 
 

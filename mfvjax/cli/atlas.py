@@ -77,6 +77,8 @@ def command(
             "--controls", help="Also the pictures that tell what each part of the objective does."
         ),
     ] = False,
+    max_unreadable: o.MaxUnreadable = o.DEFAULT_MAX_UNREADABLE,
+    max_pixels: o.MaxPixels = None,
     seed: o.Seed = 0,
     judge: o.Judge = None,
     device: o.Device = None,
@@ -135,6 +137,8 @@ def command(
     """
     if images is None:
         raise typer.BadParameter("name the pool of images", param_hint="--images")
+    if top == "all":
+        raise typer.BadParameter("an atlas takes a share, as 100%, or a number", param_hint="--top")
     from mfvjax.atlas import Share, build_atlas, join_processes, parse_units
 
     share = Share.parse(shard)
@@ -165,6 +169,8 @@ def command(
             step_fraction=steps,
             hold=hold,
             controls=controls,
+            max_unreadable=o.share(max_unreadable),
+            max_pixels=max_pixels,
             seed=seed,
             precision=precision,
             directions=directions,

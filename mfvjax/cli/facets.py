@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 from typing import Annotated, Any
@@ -24,6 +25,8 @@ def command(
     code: o.Code = o.DEFAULT_CODE,
     code_layer: o.CodeLayer = None,
     positions: o.Positions = o.DEFAULT_POSITIONS,
+    max_unreadable: o.MaxUnreadable = o.DEFAULT_MAX_UNREADABLE,
+    max_pixels: o.MaxPixels = None,
     seed: o.Seed = 0,
     device: o.Device = None,
     quiet: o.Quiet = False,
@@ -32,19 +35,25 @@ def command(
     """Find a unit's facets among images, and save them for `mfvjax visualize`."""
     network = o.address(network, weights)
     o.choose_device(device)
+    from mfvjax.cli._progress import progress_bars
     from mfvjax.facets.discover import discover_facets
+    from mfvjax.images.unreadable import record_unreadable
     from mfvjax.pipeline.sources import open_network, open_source, painted_class
 
     opened = open_network(network, precision="float32", directions=directions)
-    source = open_source(images or painted_class(opened, unit), network=opened)
-    found = discover_facets(
-        opened,
-        source,
-        unit=unit,
-        num_facets=o.num_facets(facets or "10"),
-        seed=seed,
-        **o.discovery(top, mean_images, code_layer, positions, code),
-    )
+    asked = images or painted_class(opened, unit)
+    with progress_bars(quiet=quiet or as_json) as progress:
+        source = open_source(asked, network=opened, max_pixels=max_pixels)
+        found = discover_facets(
+            opened,
+            source,
+            unit=unit,
+            num_facets=o.num_facets(facets or "10"),
+            max_unreadable=o.share(max_unreadable),
+            seed=seed,
+            progress=functools.partial(progress, "reading codes"),
+            **o.discovery(top, mean_images, code_layer, positions, code),
+        )
     found.save(out)
     facts: dict[str, Any] = {
         "file": str(out),
@@ -52,6 +61,7 @@ def command(
         "num_images": len(found.names),
         "sizes": found.sizes.tolist(),
         "homogeneity": found.homogeneity.tolist(),
+        "unreadable": record_unreadable(found.skipped, len(source)),
     }
     if as_json:
         typer.echo(json.dumps(facts, indent=1))

@@ -24,6 +24,8 @@ def command(
     hold: o.Hold = None,
     controls: o.Controls = True,
     placebo: o.PlaceboOption = None,
+    max_unreadable: o.MaxUnreadable = o.DEFAULT_MAX_UNREADABLE,
+    max_pixels: o.MaxPixels = None,
     seed: o.Seed = 0,
     judge: o.Judge = None,
     judge_class: o.JudgeClass = None,
@@ -42,9 +44,9 @@ def command(
 
         mfvjax run -n caffenet -i imagenet/n02992211 -u fc8:486 -k 10
 
-    A hidden unit takes a pool of images, of which the top 2 % answer to it:
+    A hidden unit takes a pool of images, of which the top 2 % (at least 50) answer to it:
 
-        mfvjax run -n caffenet -i imagenet/val -u conv5:12 --top 2%
+        mfvjax run -n caffenet -i imagenet/val -u conv5:12
     """
     network = o.address(network, weights)
     o.choose_device(device)
@@ -75,6 +77,8 @@ def command(
                 hold=hold,
                 controls=controls,
                 placebo=placebo,
+                max_unreadable=o.share(max_unreadable),
+                max_pixels=max_pixels,
                 seed=seed,
                 precision=precision,
                 directions=directions,

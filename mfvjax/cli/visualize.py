@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mfvjax.cli import _options as o
+
+if TYPE_CHECKING:
+    from mfvjax.facets.origin import Origin
 
 
 def command(
@@ -47,6 +50,7 @@ def command(
     from mfvjax.store import open_run_folder
 
     found = Facets.load(facets)
+    images = images or _images_of(found.origin)
     opened = open_network(network, precision=precision, directions=directions)
     judged = judging(judge, judge_class, opened)
     folder = out or default_folder(network, str(found.unit))
@@ -54,7 +58,7 @@ def command(
         with progress_bars(quiet=quiet or as_json) as progress:
             run = run_facets(
                 opened,
-                images or painted_class(opened, str(found.unit)),
+                images or painted_class(opened, found.unit),
                 found,
                 recipe=recipe,
                 step_fraction=steps,
@@ -67,3 +71,22 @@ def command(
         run = judged(run)
         publish(run, temporary, figures=figures)
     print_run(run, folder, as_json=as_json, quiet=quiet)
+
+
+def _images_of(origin: Origin | None) -> str | None:
+    """Where images of facets are, where it needs not be said again: painted ones.
+
+    Raises:
+      typer.BadParameter: it needs to be said.
+    """
+    from mfvjax.pipeline.sources import PAINTED
+
+    if origin is None:  # of facets of version 0.1
+        return None
+    if origin.images is None or not origin.images.startswith(PAINTED):
+        raise typer.BadParameter(
+            f"the facets were found among {origin.num_images} images, of {origin.images_text}; "
+            "name these images again",
+            param_hint="--images",
+        )
+    return origin.images

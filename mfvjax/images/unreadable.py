@@ -56,6 +56,11 @@ def check_limit(max_unreadable: float) -> None:
         raise ValueError(f"max_unreadable={max_unreadable} must be a share in [0, 1]; 0.1 is 10 %")
 
 
+def most_unreadable(num_images: int, max_unreadable: float) -> int:
+    """How many of so many images may be unreadable."""
+    return math.floor(max_unreadable * num_images + 1e-9)  # 0.07 * 100 is a little above 7
+
+
 def check_unreadable(
     skipped: Sequence[SkippedImage], num_images: int, max_unreadable: float
 ) -> None:
@@ -69,8 +74,7 @@ def check_unreadable(
     Raises:
       TooManyUnreadableError: they are more; the message names the first.
     """
-    # A share of a count is rounded: 0.1 * 30 is a little above 3.
-    if len(skipped) <= math.floor(max_unreadable * num_images + 1e-9):
+    if len(skipped) <= most_unreadable(num_images, max_unreadable):
         return
     raise TooManyUnreadableError(
         f"{describe(skipped, num_images, so_far=True)}. That is more than max_unreadable="

@@ -18,7 +18,8 @@ from mfvjax.network.directions import load_directions
 from mfvjax.types import Unit
 
 Imageish: TypeAlias = Imagelike
-_PAINTED = "facetworld:"
+PAINTED = "facetworld:"
+"""Begins the address of painted pictures, the same on every machine."""
 _ALL = "all"
 _CLASS = re.compile(r"class:(?P<label>[^@]+)@(?P<pool>.+)")
 _PAINTED_PER_FACET = 40
@@ -87,17 +88,17 @@ def _opened(images: Imageish, network: Network, max_pixels: int | None) -> Image
     if one_class:
         pool = open_source(one_class["pool"], network=network, max_pixels=max_pixels)
         return select_label(pool, one_class["label"])
-    if isinstance(images, str) and images.startswith(_PAINTED):
-        painted = PaintedSource(images.removeprefix(_PAINTED), size=min(network.input_size))
+    if isinstance(images, str) and images.startswith(PAINTED):
+        painted = PaintedSource(images.removeprefix(PAINTED), size=min(network.input_size))
         return open_images(painted, domain=domain, decoding=decoding)
     return open_images(images, domain=domain, decoding=decoding)
 
 
 def painted_name(images: Imageish) -> str | None:
     """The class of ``"facetworld:CLASS"``; ``None`` for any other images, and for all classes."""
-    if not isinstance(images, str) or not images.startswith(_PAINTED):
+    if not isinstance(images, str) or not images.startswith(PAINTED):
         return None
-    name = images.removeprefix(_PAINTED)
+    name = images.removeprefix(PAINTED)
     return None if name == _ALL else name
 
 
@@ -150,7 +151,7 @@ def painted_class(network: Network, unit: Unit | str) -> str:
     if network.is_class_layer(resolved.layer):
         name = network.class_name(resolved.index)
         if name in facetworld.CLASSES:
-            return f"{_PAINTED}{name}"
+            return f"{PAINTED}{name}"
     raise ValueError(
         f"no images given for {resolved} of {network.name!r}: only the class units of the bundled "
         "network have painted ones; give a folder of images that activate the unit"

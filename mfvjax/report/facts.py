@@ -19,6 +19,7 @@ def run_facts(run: Run) -> dict[str, Any]:
         "summary": run.summary,
         "scores": {name: values.tolist() for name, values in run.scores.items()},
         "controls": None if run.controls is None else _control_facts(run, run.controls),
+        "unreadable": run.options.get("unreadable"),
         "top_classes": [names[0] if names else None for names in run.shown.top_class_names],
         "timings": run.timings,
     }

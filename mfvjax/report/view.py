@@ -44,6 +44,7 @@ def page_view(run: Run) -> dict[str, Any]:
             words.count(run.num_facets, "facet"),
             words.count(len(run.real.names), "image"),
         ),
+        "unreadable": words.unreadable(run.options.get("unreadable")),
         "summary": summary,
         "map": _map(run, points, around),
         "facets": [_facet(run, facet, around, centroids[facet]) for facet in range(run.num_facets)],

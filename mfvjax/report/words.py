@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 from mfvjax.domain import RGB, Domain
 
@@ -83,3 +84,20 @@ def seconds(value: float) -> str:
         return f"{value:.2f} s" if value < 10 else f"{value:.0f} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest} s"
+
+
+def unreadable(record: Any) -> dict[str, Any] | None:
+    """What is told of images that could not be read; ``None`` where all could be.
+
+    Args:
+      record: of a run's options, see `mfvjax.images.unreadable.record_unreadable`.
+
+    Returns: ``text``, to stand in a sentence, the ``first`` of these images with the reasons, and
+      how many ``more`` there are.
+    """
+    known = isinstance(record, dict) and isinstance(record.get("first"), list)
+    if not known or not all(isinstance(record.get(name), int) for name in ("count", "of")):
+        return None
+    first = [str(line) for line in record["first"]]
+    text = f"{record['count']} of {count(record['of'], 'image')} could not be read"
+    return {"text": text, "first": first, "more": max(0, record["count"] - len(first))}
