@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -86,11 +87,11 @@ def _check_recipe(recipe: Recipe | str | None, expected: str | None) -> None:
         )
 
 
-def _check_directions(file: str | None, expected: str | None) -> None:
+def _check_directions(file: str | os.PathLike[str] | None, expected: str | None) -> None:
     """Refuses a file of directions that has changed, before any work."""
     found = directions_written_down(file).get("directions_sha256")
     if expected is not None and found != expected:
-        raise ValueError(f"directions {file!r} are not those of the run: the file has changed")
+        raise ValueError(f"directions {str(file)!r} are not those of the run: the file has changed")
 
 
 def largest_difference(one: Run, other: Run) -> float:
