@@ -529,3 +529,24 @@ def test_functions_and_options_that_do_not_fit_are_refused(fn, params, options, 
 def test_what_is_no_function_is_refused():
     with pytest.raises(TypeError, match=r"fn must be a function \(params, images\).*, not \{\}"):
         without_type_checks(from_function)({}, {}, preprocessing=EATS)
+
+
+@pytest.mark.parametrize("name", ["compact", "compact-resnet"])
+def test_a_trained_network_in_mixed_layouts_comes_out_as_it_was(name):
+    """Every other map channels first; measured where positions see much of the image, too."""
+    known = Network.load(name)
+    maps = [layer for layer, info in known.layers.items() if len(info.shape) == 3]
+
+    def mixed(params, net_input):
+        out = dict(known.forward(params, net_input.transpose(0, 2, 3, 1)))
+        turned = {layer: out[layer].transpose(0, 3, 1, 2) for layer in maps[::2]}
+        return {layer: turned.get(layer, out[layer]) for layer in known.layers}
+
+    network = Network.from_function(mixed, known.params, preprocessing=known.preprocessing)
+    assert network.forward.forward.run.input_format == "NCHW"
+    shapes = {layer: info.shape for layer, info in known.layers.items()}
+    assert {layer: info.shape for layer, info in network.layers.items()} == shapes
+    picture = images(1, size=known.input_size)
+    expected = known.activations(picture, maps)
+    for layer, values in network.activations(picture, maps).items():
+        np.testing.assert_allclose(values, expected[layer], rtol=1e-4, atol=1e-4, err_msg=layer)
