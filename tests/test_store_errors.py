@@ -85,9 +85,13 @@ def test_a_missing_or_short_file_is_named(name, run_folder):
         (lambda h: h["files"].update({"../x": {}}), DamagedRunError, "'../x' is not a file of"),
         (lambda h: h["files"].update({"/etc/x": {}}), DamagedRunError, "'/etc/x' is not a file"),
         (lambda h: h["files"].update({"a": {"bytes": 1}}), DamagedRunError, "hash of 'a' are miss"),
-        (lambda h: h["files"].pop("arrays.npz"), DamagedRunError, r"KeyError\('arrays.npz'\)"),
-        (lambda h: h["scores"].update(a=["high"]), DamagedRunError, "could not convert"),
-        (lambda h: h.update(real=None), DamagedRunError, "TypeError"),
+        (lambda h: h["files"].pop("arrays.npz"), DamagedRunError, "does not list arrays.npz"),
+        (
+            lambda h: h["scores"].update(a=["high"]),
+            DamagedRunError,
+            "scores.a is .'high'.; it must",
+        ),
+        (lambda h: h.update(real=None), DamagedRunError, "real is None; it must"),
     ],
 )
 def test_a_wrong_header_is_refused(change, error, message, run_folder):
@@ -146,7 +150,7 @@ def test_nothing_is_unpickled(run_folder, tmp_path):
 def test_files_of_another_kind_behind_right_hashes(run_folder):
     picture = (run_folder / "nearest" / "01_01.png").read_bytes()
     resign(run_folder, "nearest/01_01.png", png(np.zeros((4, 5, 3))))
-    with pytest.raises(DamagedRunError, match="could not broadcast"):
+    with pytest.raises(DamagedRunError, match=r"01_01.png: a picture of the size \(4, 5\)"):
         load_run(run_folder)
     Image.new("L", (32, 32)).save(run_folder / "grey.png")
     resign(run_folder, "nearest/01_01.png", (run_folder / "grey.png").read_bytes())
@@ -168,13 +172,13 @@ def snapshot(folder):
 
 def test_a_finished_run_is_not_overwritten_unless_told(run_folder):
     before = snapshot(run_folder)
-    with pytest.raises(RunExistsError, match="run holds a finished run; overwrite it only if told"):
+    with pytest.raises(
+        RunExistsError, match="run holds a finished run; replace it with --overwrite"
+    ):
         save_run(example_run(title="new"), run_folder)
     assert snapshot(run_folder) == before
-    (run_folder / "notes.txt").write_text("of the old run")
     save_run(example_run(title="new"), run_folder, overwrite=True)
     assert load_run(run_folder).title == "new"
-    assert not (run_folder / "notes.txt").exists()
     assert os.listdir(run_folder.parent) == ["run"]
 
 

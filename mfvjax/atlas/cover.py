@@ -7,22 +7,25 @@ import pathlib
 import numpy as np
 
 from mfvjax.report.embed import as_uint8, jpeg, resize
+from mfvjax.report.files import write_whole
 from mfvjax.report.looks import pictured
 from mfvjax.run import Run
-from mfvjax.store.files import write_file
+from mfvjax.store.names import COVER, STRIP
 
-COVER, STRIP = "cover.jpg", "facets.jpg"
 COVER_PX, CELL_PX = 192, 96
 PER_ROW = 5
 
 
 def write_cover(run: Run, folder: pathlib.Path) -> None:
-    """Writes the largest facet's visualization, and all of them on one sheet, largest first."""
+    """Writes the largest facet's visualization, and all of them on one sheet, largest first.
+
+    Each file is written whole, in place of one that is there.
+    """
     images = as_uint8(pictured(run).shown.images)
     # The gallery cuts the rest of what is not square; other images than pictures are squeezed.
     cover = images[0] if run.domain.is_picture else resize(images[0], (COVER_PX, COVER_PX))
-    write_file(folder / COVER, jpeg(cover, max_side=COVER_PX))
-    write_file(folder / STRIP, jpeg(sheet([resize(i, (CELL_PX, CELL_PX)) for i in images])))
+    write_whole(folder / COVER, jpeg(cover, max_side=COVER_PX))
+    write_whole(folder / STRIP, jpeg(sheet([resize(i, (CELL_PX, CELL_PX)) for i in images])))
 
 
 def sheet(cells: list[np.ndarray]) -> np.ndarray:

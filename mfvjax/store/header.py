@@ -14,11 +14,14 @@ from mfvjax.domain import RGB, Domain
 from mfvjax.run import Run
 from mfvjax.store.errors import DamagedRunError, NotARunError, UnknownVersionError
 from mfvjax.store.judgements import controls_fields, judgement_fields, judgement_of
+from mfvjax.store.names import RUN_JSON as RUN_JSON
+from mfvjax.store.schema import check_files, check_header
 from mfvjax.store.values import json_bytes, number, numbers, plain
 
-RUN_JSON = "run.json"
 FORMAT = "mfvjax-run"
 VERSION = 1
+MAX_BYTES = 2**28
+"""Of ``run.json``; a million long names take less."""
 _TEXT = ("unit", "title", "network", "options", "versions")
 _NUMBERS = ("timings", "summary")
 _KEYS = {*_TEXT, *_NUMBERS, "scores", "real", "shown", "files"}
@@ -54,7 +57,7 @@ def read_header(folder: pathlib.Path) -> dict[str, Any]:
     Raises:
       NotARunError: there is none, or it is of something else.
       UnknownVersionError: a version that this package does not read.
-      DamagedRunError: it cannot be parsed, or lacks an entry.
+      DamagedRunError: it cannot be parsed, lacks an entry, or has one of another type.
     """
     path = folder / RUN_JSON
     header = _parse(path)
@@ -68,9 +71,9 @@ def read_header(folder: pathlib.Path) -> dict[str, Any]:
     missing = sorted(_KEYS - header.keys())
     if missing:
         raise DamagedRunError(f"{path} is damaged: it lacks {', '.join(missing)}")
-    _check_files(path, header["files"])
     try:
-        domain_of(header)
+        check_files(header["files"])
+        check_header(header)
     except ValueError as error:
         raise DamagedRunError(f"{path} is damaged: {error}") from error
     return header
@@ -109,27 +112,19 @@ def domain_of(header: dict[str, Any]) -> Domain:
 
 def _parse(path: pathlib.Path) -> Any:
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        text = data.decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise NotARunError(f"{path.parent} holds no run: it has no {RUN_JSON}") from None
     except UnicodeDecodeError as error:
         raise DamagedRunError(f"{path} is damaged: it is not UTF-8 text ({error})") from error
+    if len(data) > MAX_BYTES:
+        raise DamagedRunError(f"{path} is damaged: it has more than {MAX_BYTES} bytes")
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of numbers with too many digits
         raise DamagedRunError(f"{path} is damaged: it is not JSON ({error})") from error
-
-
-def _check_files(path: pathlib.Path, files: Any) -> None:
-    """Refuses names that reach outside the run folder: a run may come from anywhere."""
-    if not isinstance(files, dict):
-        raise DamagedRunError(f"{path} is damaged: its files are not listed by name")
-    for name, entry in files.items():
-        parts = pathlib.PurePosixPath(name)
-        if parts.is_absolute() or ".." in parts.parts or "\\" in name:
-            raise DamagedRunError(f"{path} is damaged: {name!r} is not a file of the run")
-        if not isinstance(entry, dict) or not {"bytes", "sha256"} <= entry.keys():
-            raise DamagedRunError(f"{path} is damaged: size and hash of {name!r} are missing")
 
 
 def _numbers(values: Mapping[str, float]) -> dict[str, float | str]:

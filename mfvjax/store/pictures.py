@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 import io
 import math
+import warnings
 import zlib
 
 import numpy as np
 from jaxtyping import Num, Real, UInt8
 
 from mfvjax.domain import Domain
+
+MAX_PIXELS = 2**26
+"""Of one picture of a run: no canvas is larger."""
 
 PNG_OPTIONS = {"compress_type": zlib.Z_RLE}
 """How lossless pictures are packed: visualizations in a fifth of the time that Pillow's default
@@ -87,19 +91,39 @@ def _side_by_side(
     return whole
 
 
-def read_png(data: bytes, *, mode: str = "RGB") -> UInt8[np.ndarray, "h w c"]:
+def read_png(
+    data: bytes, *, mode: str = "RGB", size: tuple[int, ...] | None = None
+) -> UInt8[np.ndarray, "h w c"]:
     """The pixels of a picture of a mode: "RGB", or "L" for grey.
 
+    Args:
+      data: of the file.
+      mode: as above.
+      size: height and width that it must have, looked at before it is unpacked.
+
     Raises:
-      ValueError: the bytes are not a PNG of that kind.
+      ValueError: the bytes are not a PNG of that kind and size, or one of more than
+        `MAX_PIXELS` pixels.
     """
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            found, pixels = image.mode, np.array(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
+            with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+                _check_picture(image.mode, (image.height, image.width), mode, size)
+                pixels = np.array(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"not a PNG picture: {error}") from error
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _check_picture(
+    found: str, size: tuple[int, int], mode: str, wanted: tuple[int, ...] | None
+) -> None:
     if found != mode:
         raise ValueError(f"a picture of mode {found}, not {mode}")
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    if wanted is not None and size != tuple(wanted):
+        raise ValueError(f"a picture of the size {size}, not {tuple(wanted)}")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(f"a picture of the size {size}, more than {MAX_PIXELS} pixels")

@@ -13,7 +13,10 @@ from mfvjax.store import claims
 from mfvjax.store.errors import FULL, RunExistsError, RunWriteError, explain
 from mfvjax.store.files import sync, sync_tree
 from mfvjax.store.header import RUN_JSON, is_run
+from mfvjax.store.names import others_files
 from mfvjax.store.read import is_finished
+
+_NAMED = 3  # files of somebody else, in an error
 
 
 @contextlib.contextmanager
@@ -33,13 +36,14 @@ def open_run_folder(
 
     Args:
       folder: where the run will be; missing folders above it are made.
-      overwrite: replace a run that is there already, with everything in its folder.
+      overwrite: replace a run that is there already, with its page and figures. A folder that
+        holds anything else is left as it is.
 
     Yields: the temporary folder, on the same file system.
 
     Raises:
       RunExistsError: `folder` is a file, or a folder that holds something other than a run, or a
-        run and not `overwrite`.
+        run and not `overwrite`, or a run beside files of somebody else; the message names them.
       RunWriteError: no space left, not permitted to write, a mount point.
       ValueError: the block put no run into the folder.
     """
@@ -105,7 +109,17 @@ def _check(target: pathlib.Path, overwrite: bool) -> None:
     if not is_run(target):
         raise RunExistsError(f"{target} is not empty and holds no run; it is left as it is")
     if not overwrite:
-        raise RunExistsError(f"{target} holds a finished run; overwrite it only if told to")
+        raise RunExistsError(
+            f"{target} holds a finished run; replace it with --overwrite (overwrite=True), or "
+            "choose another folder"
+        )
+    others = others_files(target)
+    if others:
+        named = ", ".join(others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
+        raise RunExistsError(
+            f"{target} also holds what no run wrote ({named}), which replacing the run would "
+            "remove; move it away, or choose another folder"
+        )
 
 
 def _finish(new: pathlib.Path, target: pathlib.Path, overwrite: bool) -> None:

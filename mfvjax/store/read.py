@@ -26,7 +26,8 @@ from mfvjax.store.names import (
     nearest_file,
     phase_key,
 )
-from mfvjax.store.pictures import read_png
+from mfvjax.store.picture_files import Pictures
+from mfvjax.store.shapes import check_arrays
 
 
 def load_run(folder: str | os.PathLike[str]) -> Run:
@@ -34,7 +35,9 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
 
     Raises:
       NotARunError: `folder` is missing, is a file, or holds no run.
-      DamagedRunError: a file of the run is missing or was changed; the message names it.
+      DamagedRunError: a file of the run is missing or was changed; or files that fit their hashes
+        do not fit each other: a shape, a type, a number that points nowhere. The message names the
+        file or the field.
       UnknownVersionError: written in a version of the format that this package does not read.
     """
     path = pathlib.Path(folder)
@@ -42,8 +45,8 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     data = {name: read_recorded(path, name, entry) for name, entry in head["files"].items()}
     try:
         return _build(head, data)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise DamagedRunError(f"{path} is damaged: {error!r}") from error
+    except ValueError as error:
+        raise DamagedRunError(f"{path} is damaged: {error}") from error
 
 
 def read_header(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -95,19 +98,22 @@ def _set_aside(path: pathlib.Path) -> str:
 
 
 def _build(head: dict[str, Any], data: dict[str, bytes]) -> Run:
-    arrays = unpack(data[ARRAYS])
+    pictures = Pictures(data)
+    arrays = unpack(pictures[ARRAYS])
     shown = head["shown"]
-    num_phases = len(shown["phase_ends"])
     domain = header.domain_of(head)
-    phases = tuple(_phase(arrays, data, phase, domain) for phase in range(1, num_phases + 1))
+    check_arrays(arrays, head, domain)
+    if "shown.images" not in arrays and not shown["phase_ends"]:
+        raise ValueError("arrays.npz lacks shown.images")
+    num_phases = len(shown["phase_ends"])
+    phases = tuple(_phase(arrays, pictures, phase, domain) for phase in range(1, num_phases + 1))
     if "shown.images" not in arrays:
         arrays["shown.images"] = phases[-1]
     parts: dict[str, dict[str, Any]] = {"real": {}, "facets": {}, "shown": {}}
     for part, name in array_fields():
         parts[part][name] = arrays[f"{part}.{name}"]
-    parts["facets"]["nearest_images"] = _nearest(arrays, data, domain)
-    _check_channels(parts, domain)
-    fields = header.fields_of(head)
+    parts["facets"]["nearest_images"] = _nearest(arrays, pictures, domain)
+    fields = _fields(head)
     for judgement in fields["judgements"]:
         check_count(judgement, len(arrays["facets.sizes"]))
     return Run(
@@ -120,30 +126,30 @@ def _build(head: dict[str, Any], data: dict[str, bytes]) -> Run:
             top_class_names=tuple(tuple(names) for names in shown["top_class_names"]),
             **parts["shown"],
         ),
-        controls=_controls(head, arrays, data, domain),
+        controls=_controls(head, arrays, pictures, domain),
     )
 
 
-def _check_channels(parts: dict[str, dict[str, Any]], domain: Domain) -> None:
-    for part, name in (("real", "thumbnails"), ("facets", "mean_images"), ("shown", "images")):
-        shape = parts[part][name].shape
-        if shape[-1] != domain.channels:
-            raise ValueError(f"{part}.{name} has the shape {shape}, but the run is of {domain}")
+def _fields(head: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return header.fields_of(head)
+    except (KeyError, TypeError, AttributeError) as error:  # all else was checked before
+        raise ValueError(f"judgements: not what a judge says ({error!r})") from error
 
 
 def _phase(
-    arrays: dict[str, np.ndarray], data: dict[str, bytes], phase: int, domain: Domain
+    arrays: dict[str, np.ndarray], pictures: Pictures, phase: int, domain: Domain
 ) -> np.ndarray:
     """``(k, height, width, c)``, from the arrays or, where these have none, the pictures."""
     if phase_key(phase) in arrays:
         return arrays[phase_key(phase)]
     facets = range(len(arrays["facets.sizes"]))
-    pictures = [data[facet_file(facet, f"phase{phase}")] for facet in facets]
-    return np.stack([read_png(picture, mode=_mode(domain)) for picture in pictures])
+    names = [facet_file(facet, f"phase{phase}") for facet in facets]
+    return pictures.stack(names, domain)
 
 
 def _controls(
-    head: dict[str, Any], arrays: dict[str, np.ndarray], data: dict[str, bytes], domain: Domain
+    head: dict[str, Any], arrays: dict[str, np.ndarray], pictures: Pictures, domain: Domain
 ) -> Controls | None:
     """From the arrays or, where these have no images, the pictures."""
     if "controls" not in head:
@@ -152,27 +158,28 @@ def _controls(
     names = tuple(about["names"])
     images = arrays.get(CONTROL_IMAGES)
     if images is None:
-        pictures = [data[control_file(number)] for number in range(len(names))]
-        images = np.stack([read_png(picture, mode=_mode(domain)) for picture in pictures])
+        images = pictures.stack([control_file(number) for number in range(len(names))], domain)
+    if CONTROL_ACTIVATIONS not in arrays:
+        raise ValueError(f"arrays.npz lacks {CONTROL_ACTIVATIONS}")
     activations = arrays[CONTROL_ACTIVATIONS]
-    if not len(names) == len(about["about"]) == len(images) == len(activations):
-        raise ValueError(f"{len(names)} controls, but {len(images)} images of controls")
-    if images.shape[-1] != domain.channels or not 0 <= about["facet"] < len(arrays["facets.sizes"]):
-        raise ValueError(f"controls of the shape {images.shape} for facet {about['facet']}")
+    if not len(names) == len(about["about"]) == len(images):
+        raise ValueError(
+            f"controls: {len(names)} names, {len(about['about'])} sentences about them and "
+            f"{len(images)} images"
+        )
+    if about["facet"] >= len(arrays["facets.sizes"]):
+        raise ValueError(f"controls.facet is {about['facet']}, which the run does not have")
     return Controls(names, tuple(about["about"]), about["facet"], images, activations)
 
 
-def _nearest(arrays: dict[str, np.ndarray], data: dict[str, bytes], domain: Domain) -> np.ndarray:
+def _nearest(arrays: dict[str, np.ndarray], pictures: Pictures, domain: Domain) -> np.ndarray:
     """``(k, m, h, w, c)``; of an 8-bit domain from their pictures, black where there is none."""
     if not domain.is_8bit:
+        if NEAREST_IMAGES not in arrays:
+            raise ValueError(f"arrays.npz lacks {NEAREST_IMAGES}")
         return arrays[NEAREST_IMAGES]
     nearest, means = arrays["facets.nearest"], arrays["facets.mean_images"]
     images = np.zeros((*nearest.shape, *means.shape[1:]), np.uint8)
     for facet, rank in np.argwhere(nearest >= 0).tolist():
-        picture = data[nearest_file(facet, rank)]
-        images[facet, rank] = read_png(picture, mode=_mode(domain))
+        images[facet, rank] = pictures.read(nearest_file(facet, rank), domain, means.shape[1:3])
     return images
-
-
-def _mode(domain: Domain) -> str:
-    return "RGB" if domain.is_color else "L"
