@@ -281,6 +281,10 @@ def test_precision():
     found = np.asarray(narrow.activations(images, "probes")["probes"])
     assert found.dtype == np.float32
     assert 0 < np.abs(found - whole).max() < 0.1 * np.abs(whole).max()
+    # Not only what is read is of that precision, but also the reading.
+    read = np.asarray(narrow.activations(images, "conv4")["conv4"], np.float64)
+    exact = read @ np.asarray(network.params["added"]["vectors"], np.float64).T + 1
+    assert np.abs(found - exact).max() > 1e-3 * np.abs(exact).max()
     assert narrow.fingerprint != network.fingerprint
     assert narrow.with_precision("float32").fingerprint == network.fingerprint
     first = compact().with_precision("bfloat16").with_directions(
@@ -485,7 +489,8 @@ def test_the_main_job_for_a_probe():
     assert run.scores["activation"][0] > run.controls.activations[0]  # the start
     # Of no class: neither here nor to a judge.
     judge = Network.load("compact-resnet")
-    assert match_class(run, judge).index is None
+    named_as_one = dataclasses.replace(run, title="pumpkin")
+    assert match_class(named_as_one, judge).index is None
     assert page_view(run)["title"] == "green"
     assert all(facet["mistaken"] is None for facet in page_view(run)["facets"])
     assert judge_run(run, judge).class_index is None
