@@ -68,6 +68,7 @@ _OF_JUDGES = {
         "it than its picture.",
     ),
 }
+_NAMED = 20  # unreadable images
 _OF_UNITS = ("recall", "recall_start", "diversity", "image_diversity", "stability")
 
 
@@ -82,7 +83,7 @@ def write_index(folder: AtlasFolder) -> pathlib.Path:
     with folder.locks.index():
         entries = read_entries(folder)
         page = render_index(folder, entries)
-        return write_whole(folder.path / INDEX, page.encode("utf-8"))
+        return write_whole(folder.path / INDEX, page.encode("utf-8", "backslashreplace"))
 
 
 def read_entries(folder: AtlasFolder) -> dict[str, dict[str, Any]]:
@@ -139,7 +140,7 @@ def render_index(folder: AtlasFolder, entries: dict[str, dict[str, Any]]) -> str
         (TEMPLATES / name).read_text(encoding="utf-8") for name in ("atlas.css", "atlas.js")
     )
     layers = sorted({Unit.parse(unit).layer for unit in plan.units})
-    unreadable = _unreadable(list(entries.values()))
+    unreadable = _unreadable(list(entries.values()), plan.images["count"])
     counts = words.count(sum(e["num_facets"] for e in entries.values()), "facet")
     return (
         environment(TEMPLATES)
@@ -163,13 +164,19 @@ def render_index(folder: AtlasFolder, entries: dict[str, dict[str, Any]]) -> str
     )
 
 
-def _unreadable(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """What the units say of unreadable images; of several passes over the pool, the one with most.
-
-    A pass for units by class reads only the images of their classes.
-    """
+def _unreadable(entries: list[dict[str, Any]], pool: int) -> dict[str, Any] | None:
+    """What the units say of unreadable images of the pool, or else each of those of its class."""
     told = [entry["unreadable"] for entry in entries if entry["unreadable"]]
-    return max(told, key=lambda one: len(one["first"]) + one["more"], default=None)
+    whole = [one for one in told if one["of"] == pool]
+    if whole or not told:
+        return whole[0] if whole else None
+    first = [line for one in told for line in one["first"]]
+    more = sum(one["more"] for one in told)
+    return {
+        "text": f"{words.count(len(first) + more, 'image')} could not be read",
+        "first": first[:_NAMED],
+        "more": more + len(first[_NAMED:]),
+    }
 
 
 def _columns(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -168,7 +168,7 @@ class PoolPass:
             positions=as_positions(request.unit, entries["place"].copy()),
             indices=indices,
             names=tuple(names[index] for index in indices.tolist()),
-            skipped=self._skipped(),
+            skipped=self._skipped(choice),
         )
         hashes = [
             blocks[number].hashes[index]
@@ -176,8 +176,13 @@ class PoolPass:
         ]
         return found, hashes
 
-    def _skipped(self) -> tuple[SkippedImage, ...]:
-        return tuple(image for _, block in sorted(self._blocks.items()) for image in block.skipped)
+    def _skipped(self, choice: Choice | None = None) -> tuple[SkippedImage, ...]:
+        """What could not be read; for a unit by class, of the images of that class."""
+        skipped = [image for _, block in sorted(self._blocks.items()) for image in block.skipped]
+        if choice is not None and choice.indices is not None:
+            own = set(choice.indices.tolist())
+            skipped = [image for image in skipped if image.index in own]
+        return tuple(skipped)
 
     def _check_unreadable(self, more: Sequence[SkippedImage] = ()) -> None:
         total = sum(len(images) for images in self._images)

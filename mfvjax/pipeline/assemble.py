@@ -124,7 +124,10 @@ def _unreadable(facets: Facets, pictures: Pictures) -> dict[str, Any]:
     """What of the images could not be read; nothing where all could be."""
     if not facets.skipped:
         return {}
-    return {"unreadable": record_unreadable(facets.skipped, pictures.num_pool)}
+    options = facets.options
+    is_ranked = options.get("top_count") or options.get("top_fraction") not in (None, "all")
+    number = pictures.num_pool if is_ranked else len(facets.names) + len(facets.skipped)
+    return {"unreadable": record_unreadable(facets.skipped, number)}
 
 
 def _controls(

@@ -92,12 +92,13 @@ def unreadable(record: Any) -> dict[str, Any] | None:
     Args:
       record: of a run's options, see `mfvjax.images.unreadable.record_unreadable`.
 
-    Returns: ``text``, to stand in a sentence, the ``first`` of these images with the reasons, and
-      how many ``more`` there are.
+    Returns: ``text``, to stand in a sentence, the ``first`` of these images with the reasons, how
+      many ``more`` there are, and ``of`` how many.
     """
     known = isinstance(record, dict) and isinstance(record.get("first"), list)
     if not known or not all(isinstance(record.get(name), int) for name in ("count", "of")):
         return None
     first = [str(line) for line in record["first"]]
     text = f"{record['count']} of {count(record['of'], 'image')} could not be read"
-    return {"text": text, "first": first, "more": max(0, record["count"] - len(first))}
+    more = max(0, record["count"] - len(first))
+    return {"text": text, "first": first, "more": more, "of": record["of"]}
