@@ -2,6 +2,7 @@
 
 import functools
 import json
+from importlib.util import find_spec
 
 import jax
 import numpy as np
@@ -19,6 +20,7 @@ QUICK = {
     "SYNSETS": str(DATA_DIR / "synset_words.txt"),
 }
 OWN = next(path for path in NOTEBOOKS if path.stem == "your_own_network")
+NEEDED = {"pytorch": ("torch", "torchax")}  # by notebooks; not in every environment
 IN_FULL = ("grey_digits", "sounds")  # run by test_demo_digits.py and test_demo_sounds.py
 
 
@@ -51,6 +53,9 @@ def ran(tmp_path_factory):
     "path", [p for p in NOTEBOOKS if p.stem not in IN_FULL], ids=lambda path: path.stem
 )
 def test_every_cell_runs(path, ran):
+    missing = [name for name in NEEDED.get(path.stem, ()) if find_spec(name) is None]
+    if missing:
+        pytest.skip(f'{path.name} needs {", ".join(missing)}: pip install "mfvjax[torch]"')
     names, folder = ran(path)
     assert names["run"].shown.images.shape[0] >= 2
     assert list(folder.glob("*.png"))

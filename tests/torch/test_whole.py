@@ -45,7 +45,8 @@ def residual():
 
 @pytest.fixture(scope="module")
 def class_run(residual):
-    return run_unit(residual, "facetworld:pool table", unit="fc:2", **OPTIONS)
+    options = {**OPTIONS, "step_fraction": 0.25}
+    return run_unit(residual, "facetworld:pool table", unit="fc:2", **options)
 
 
 def test_a_class_of_a_torch_module_is_shown_judged_and_kept(residual, class_run, tmp_path):
@@ -76,6 +77,7 @@ def test_a_torch_module_judges(residual):
     assert judgement.class_name == "pool table"
 
 
+@pytest.mark.slow
 def test_a_token_of_a_named_transformer_is_shown_and_replayed(tmp_path):
     torch.manual_seed(0)
     file = tmp_path / "vit.safetensors"
