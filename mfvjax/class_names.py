@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import re
+
+MAX_BYTES = 2**24
+"""Of a file of names; a hundred thousand long ones take less."""
 
 _WORDNET_ID = re.compile(r"n\d{8}(\s+|$)")
 
@@ -19,11 +21,16 @@ def read_class_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
       path: of a UTF-8 text file.
 
     Raises:
-      ValueError: the file is not text, or has an empty line before its end.
+      ValueError: the file is not text, is larger than `MAX_BYTES`, or has an empty line before its
+        end.
       OSError: it cannot be read.
     """
+    with open(path, "rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"{path}: a file of class names has at most {MAX_BYTES} bytes")
     try:
-        lines = pathlib.Path(path).read_text(encoding="utf-8").rstrip().splitlines()
+        lines = data.decode("utf-8").rstrip().splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: class names must be UTF-8 text, one per line") from error
     names = tuple(without_id(line.strip()) for line in lines)

@@ -88,7 +88,7 @@ def test_every_option_of_discovery_is_one_of_the_job():
             assert (job[name].default, job[name].annotation) == (option.default, option.annotation)
 
 
-def test_options_of_discovery_reach_it_and_are_written_down(monkeypatch):
+def test_options_of_discovery_reach_it_and_are_written_down(monkeypatch, tmp_path):
     asked = {
         "top_count": 7,
         "positions": "all",
@@ -106,7 +106,7 @@ def test_options_of_discovery_reach_it_and_are_written_down(monkeypatch):
         "batch_size": 8,
     }
     # Of the machine, or of what is refused, but not of the result.
-    here = {"num_workers": 1, "cache_dir": "codes", "max_unreadable": 0.3}
+    here = {"num_workers": 1, "cache_dir": str(tmp_path), "max_unreadable": 0.3}
     heard = {}
 
     def discover(network, source, **options):
@@ -118,10 +118,11 @@ def test_options_of_discovery_reach_it_and_are_written_down(monkeypatch):
     module = importlib.import_module("mfvjax.pipeline.run_unit")
     monkeypatch.setattr(module, "discover_facets", functools.wraps(discover_facets)(discover))
     monkeypatch.setattr(module, "_run_facets", lambda *_, **__: visualized)
-    made = run_unit("compact", "facetworld:pool table", unit="fc8:2", **asked, **here)
+    job = {"unit": "fc8:2", "num_facets": 2}
+    made = run_unit("compact", "facetworld:pool table", **job, **asked, **here)
     assert {name: heard[name] for name in asked | here} == asked | here
     assert made.options["discovery"] == asked
-    plain = run_unit("compact", "facetworld:pool table", unit="fc8:2")
+    plain = run_unit("compact", "facetworld:pool table", **job)
     assert plain.options["discovery"] == {"positions": "inside", "top_count": 7}
 
 

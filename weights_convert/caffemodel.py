@@ -13,6 +13,7 @@ from mfvjax.models.ops import Shape
 from weights_convert.errors import CaffeFormatError, naming
 from weights_convert.frames import BYTES, Frame, FrameWalk
 from weights_convert.kinds import V1_KINDS, V1_WORDS
+from weights_convert.limits import MAX_WEIGHTS_BYTES, check_file
 from weights_convert.schema import BLOB_FIELDS, message_class
 from weights_convert.textformat import decode
 
@@ -38,9 +39,12 @@ def read_caffemodel(path: str | pathlib.Path) -> Iterator[WeightLayer]:
     Only one layer is in memory at a time; its arrays are float32 or float64 views of the bytes.
 
     Raises:
-      CaffeFormatError: the file is no binary ``.caffemodel``, is cut off or damaged, a blob has
-        another number of values than its shape says, or a value is not finite.
+      CaffeFormatError: there is no file of at most `MAX_WEIGHTS_BYTES`, it is no binary
+        ``.caffemodel``, is cut off or damaged, a blob has another number of values than its shape
+        says, or a value is not finite.
     """
+    with naming(str(path)):
+        check_file(pathlib.Path(path), MAX_WEIGHTS_BYTES, "a network's weights")
     with naming(str(path)), pathlib.Path(path).open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         source = _FileBytes(file)

@@ -13,6 +13,8 @@ from mfvjax.models.graph import GraphSpec
 from mfvjax.preprocess import CAFFE_IMAGENET, Preprocessing
 from weights_convert.reading import read_caffe
 
+_EFFECTIVE = os.access in os.supports_effective_ids
+
 
 def convert(
     prototxt: str | pathlib.Path,
@@ -38,8 +40,10 @@ def convert(
     Raises:
       CaffeFormatError: see `read_caffe`.
       ValueError: `class_names` or `preprocessing` does not fit the network.
-      OSError: a file cannot be read or written.
+      OSError: a file cannot be read or written; whether there is a folder for `output` is known
+        before anything is read.
     """
+    _check_place(pathlib.Path(output))
     graph, arrays = read_caffe(prototxt, caffemodel, ignore_layers=ignore_layers)
     metadata = {
         "format": "mfvjax-network",
@@ -61,6 +65,18 @@ def convert(
         safetensors.numpy.save_file(arrays, written, metadata)
         written.chmod(mode)
         os.replace(written, output)
+
+
+def _check_place(output: pathlib.Path) -> None:
+    """Refuses, before any work, a file that cannot be written."""
+    if not output.parent.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {str(output.parent)!r} to write {output.name!r} into"
+        )
+    if output.is_dir():
+        raise IsADirectoryError(f"{str(output)!r} is a folder; name a .safetensors file in it")
+    if not os.access(output.parent, os.W_OK, effective_ids=_EFFECTIVE):
+        raise PermissionError(f"the folder {str(output.parent)!r} cannot be written to")
 
 
 def logits_layer(graph: GraphSpec) -> str:

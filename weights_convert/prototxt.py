@@ -9,10 +9,9 @@ import pathlib
 
 from weights_convert.errors import CaffeFormatError, naming
 from weights_convert.kinds import DATA_KINDS, V1_KINDS, V1_WORDS, is_dropped
+from weights_convert.limits import MAX_DEFINITION_BYTES, check_file
 from weights_convert.message import Message, Word
 from weights_convert.textformat import decode, parse
-
-MAX_BYTES = 8 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +55,13 @@ def read_prototxt(path: str | pathlib.Path) -> SourceNet:
     """Reads a network definition.
 
     Raises:
-      CaffeFormatError: the file is too large, is not in the text format, is of Caffe's oldest form,
-        or a layer lacks its name or type; the message names file, line and layer.
+      CaffeFormatError: there is no file, but a device say, or it is too large, is not in the text
+        format, is of Caffe's oldest form, or a layer lacks its name or type; the message names
+        file, line and layer.
     """
     path = pathlib.Path(path)
     with naming(str(path)):
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise CaffeFormatError(f"{size} bytes, a network definition has at most {MAX_BYTES}")
+        check_file(path, MAX_DEFINITION_BYTES, "a network definition")
         return _read_net(parse(decode(path.read_bytes().removeprefix(codecs.BOM_UTF8))))
 
 

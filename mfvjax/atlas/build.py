@@ -18,11 +18,13 @@ from mfvjax.atlas.folder import INDEX, AtlasFolder, refuse_foreign
 from mfvjax.atlas.index import write_index
 from mfvjax.atlas.judge import judge_units
 from mfvjax.atlas.make import ProgressFn, make_units
+from mfvjax.atlas.pages import restore_pages
 from mfvjax.atlas.settings import Settings
 from mfvjax.atlas.share import Share
 from mfvjax.images.unreadable import MAX_UNREADABLE, check_limit
 from mfvjax.judging import check_judge, open_judge
 from mfvjax.network import Network
+from mfvjax.pipeline.checks import check_values
 from mfvjax.pipeline.sources import (
     Imageish,
     directions_written_down,
@@ -98,7 +100,9 @@ def build_atlas(
     """Makes the facets of many units, each a run folder of its own, and a gallery of all.
 
     Called again with the same arguments it makes what is missing, whatever ended the call before:
-    a unit is in its folder whole or not at all. A unit comes out the same, bit for bit, however
+    a unit is in its folder whole or not at all. With more units than before, these are added; those
+    that were asked for before and are not now stay as they are. A page or cover that was deleted or
+    damaged is made again. A unit comes out the same, bit for bit, however
     the work was interrupted and divided between processes with devices of one kind, and up to
     rounding on one device instead of several, or as `run_unit` makes it.
 
@@ -136,7 +140,8 @@ def build_atlas(
 
     Raises:
       AtlasBusyError: another process works on one of these units, in the same folder.
-      AtlasError: `out` holds something else, or an atlas made with other options.
+      AtlasError: `out` holds something else, or an atlas of other options of which something was
+        made.
       ChangedImageError: an image changed in the middle of the work, or between two calls.
       RunWriteError: no space left, not permitted to write; finished units stay.
       TooManyUnreadableError: more than `max_unreadable` of the images are unreadable.
@@ -148,6 +153,22 @@ def build_atlas(
     """
     refuse_foreign(pathlib.Path(out))
     check_limit(max_unreadable)
+    _check_numbers(facets_per_device=(facets_per_device, 1), writers=(writers, 0))
+    check_values(
+        {
+            "num_facets": num_facets,
+            "recipe": recipe,
+            "step_fraction": step_fraction,
+            "hold": hold,
+            "controls": controls,
+            "seed": seed,
+            "top_fraction": top_fraction,
+            "top_count": top_count,
+            "max_pixels": max_pixels,
+            # Positions and code are checked with the settings.
+            **{k: v for k, v in discovery.items() if k not in ("positions", "code", "code_layer")},
+        }
+    )
     opened = open_network(network, precision=precision, directions=directions)
     settings = Settings(
         network=opened,
@@ -175,11 +196,12 @@ def build_atlas(
         domain = opened.preprocessing.domain
         check_judge(judge, domain, own_fingerprint=opened.model_fingerprint)
     used = local_devices(devices)
+    settings.check_recipes()
     settings.plan(1)  # refuses what can be refused before anything is compiled
     size = facets_per_device or settings.choose_facets_per_device(out, used)
     plan = settings.plan(size)
     with AtlasFolder(out, plan, adopt_batches=facets_per_device is None) as folder:
-        mine = (share or Share()).of(folder.plan.units)
+        mine = (share or Share()).of(settings.units)
         folder.lock(mine)
         missing, damaged = folder.check(mine)
         for reason in damaged.values():
@@ -188,7 +210,7 @@ def build_atlas(
         failed: dict[str, str] = {}
         try:
             if missing:
-                team = share.team.of(folder.plan.units) if share and share.team else missing
+                team = share.team.of(settings.units) if share and share.team else missing
                 made.extend(
                     make_units(
                         settings,
@@ -202,6 +224,8 @@ def build_atlas(
                         progress=progress,
                     )
                 )
+            left = set(folder.unfinished())
+            restore_pages(folder, [unit for unit in mine if unit not in left])
             if judge is not None:
                 judge_units(folder, [u for u in mine if u not in failed], judge, progress=progress)
         finally:  # also when it was interrupted: what is finished can be looked at
@@ -222,6 +246,13 @@ def build_atlas(
         by_class=sum(choice.indices is not None for choice in made),
         missing=tuple(left),
     )
+
+
+def _check_numbers(**numbers: tuple[int | None, int]) -> None:
+    """Refuses options below their least value."""
+    for name, (value, least) in numbers.items():
+        if value is not None and (isinstance(value, bool) or value < least):
+            raise ValueError(f"{name}={value!r} must be a whole number from {least}")
 
 
 def _checked(network: Network, unit: Unit | str) -> str:

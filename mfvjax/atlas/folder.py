@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from mfvjax.atlas.cover import write_cover
-from mfvjax.atlas.locks import LOCK_FILE, UnitLocks
+from mfvjax.atlas.locks import LOCK_FILE, AtlasBusyError, UnitLocks
 from mfvjax.atlas.plan import PLAN_JSON, AtlasError, AtlasPlan, read_plan, write_plan
 from mfvjax.report import write_page
 from mfvjax.run import Run
@@ -43,6 +43,7 @@ from mfvjax.store import (
     write_run,
 )
 from mfvjax.store.errors import explain
+from mfvjax.store.names import others_files
 from mfvjax.types import Unit
 
 UNITS, FOUND, PASSES, INDEX = "units", "found", "passes", "index.html"
@@ -55,7 +56,8 @@ class AtlasFolder:
 
     Args:
       path: of the folder; made if missing.
-      plan: of the atlas; written if the folder has none.
+      plan: of the atlas; written if the folder has none, or one that nothing was made of. The units
+        that the folder's has not are added to it, behind those that it has.
       adopt_batches: take over the folder's own number of facets per device instead of comparing it.
 
     Raises:
@@ -69,7 +71,6 @@ class AtlasFolder:
     ) -> None:
         self.path = pathlib.Path(path)
         self.plan = plan
-        self._names = plan.folders()
         refuse_foreign(self.path)
         try:
             (self.path / UNITS).mkdir(parents=True, exist_ok=True)
@@ -82,6 +83,7 @@ class AtlasFolder:
         try:
             with self.locks.index():
                 self._agree(adopt_batches)
+            self._names = self.plan.folders()
         except BaseException:
             self.locks.__exit__()
             raise
@@ -103,12 +105,35 @@ class AtlasFolder:
         there = read_plan(self.path)
         if adopt_batches:
             self.plan = dataclasses.replace(self.plan, facets_per_device=there.facets_per_device)
-        differences = there.differences(self.plan)
-        if differences:
+        added = [unit for unit in self.plan.units if unit not in set(there.units)]
+        grown = dataclasses.replace(self.plan, units=(*there.units, *added))
+        differences = there.differences(dataclasses.replace(grown, units=there.units))
+        if not differences:
+            self.plan = grown
+            if added:
+                write_plan(grown, self.path)
+        elif self._is_empty(there):
+            shutil.rmtree(self.path / PASSES, ignore_errors=True)
+            write_plan(self.plan, self.path)
+        else:
             raise AtlasError(
                 f"{self.path} holds another atlas; {'; '.join(differences)}. Use the same options, "
                 "or another folder"
             )
+
+    def _is_empty(self, there: AtlasPlan) -> bool:
+        """Whether nothing was made of a plan, nor is being made: then it binds nobody."""
+        units = any(path.name[0] != "." for path in (self.path / UNITS).iterdir())
+        if units or any((self.path / FOUND).glob("*.npz")):
+            return False
+        places = range(len(there.units))
+        try:
+            self.locks.lock(there.units, places)
+        except AtlasBusyError:
+            return False
+        finally:
+            self.locks.unlock(places)
+        return True
 
     def close(self) -> None:
         """Once no unit is missing: removes what only unfinished ones need."""
@@ -127,10 +152,18 @@ class AtlasFolder:
         """Takes units for this process and clears what dead processes left of them.
 
         Raises:
-          AtlasBusyError: another process works on one of them.
+          AtlasBusyError: another process works on one of them, or has replaced the plan.
         """
         places = {unit: place for place, unit in enumerate(self.plan.units)}
         self.locks.lock(units, [places[unit] for unit in units])
+        there = read_plan(self.path)
+        if there.units[: len(self.plan.units)] != self.plan.units or there.differences(
+            dataclasses.replace(self.plan, units=there.units)
+        ):
+            raise AtlasBusyError(
+                f"another process has just begun another atlas in {self.path}; let it finish, or "
+                "choose another folder"
+            )
         try:
             (self.path / FOUND).mkdir(exist_ok=True)
         except OSError as error:
@@ -152,11 +185,19 @@ class AtlasFolder:
         Every file of every finished unit is read and compared with its hash.
 
         Raises:
-          AtlasError: the folder of a unit holds something that is not of this atlas.
+          AtlasError: the folder of a unit holds something that is not of this atlas, or one that is
+            to be made again holds somebody's files.
         """
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
             states = list(pool.map(self.problem, units))
         missing = [unit for unit, state in zip(units, states, strict=True) if state is not None]
+        for unit in missing:  # now, and not when it has been made
+            others = others_files(self.unit_path(unit))
+            if others:
+                raise AtlasError(
+                    f"{self.unit_path(unit)} is to be made again, but also holds {others[0]}, "
+                    "which no run wrote; move it away"
+                )
         return missing, {unit: state for unit, state in zip(units, states, strict=True) if state}
 
     def unfinished(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -92,10 +93,22 @@ def remove_done_passes(folder: AtlasFolder) -> None:
 def _passes(folder: AtlasFolder) -> list[PassPlan]:
     plans = []
     for path in sorted((folder.path / PASSES).glob(f"*/{_PASS_JSON}")):
-        text = json.loads(path.read_text(encoding="utf-8"))
-        if text["version"] == _VERSION:
-            plans.append(PassPlan(path.parent, tuple(text["units"]), text["block_images"]))
+        with contextlib.suppress(ValueError):  # damaged: it will be removed, and begun again
+            plans.append(_read_plan(path, set(folder.plan.units)))
     return plans
+
+
+def _read_plan(path: pathlib.Path, known: set[str]) -> PassPlan:
+    """Raises ``ValueError`` where the file is damaged, or of another version."""
+    text = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(text, dict) or text.get("version") != _VERSION:
+        raise ValueError(f"{path} is not of version {_VERSION}")
+    units, size = text.get("units"), text.get("block_images")
+    if not isinstance(units, list) or not all(isinstance(u, str) and u in known for u in units):
+        raise ValueError(f"{path} has units that the atlas has not")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise ValueError(f"{path} has blocks of {size!r} images")
+    return PassPlan(path.parent, tuple(units), size)
 
 
 def _is_done(folder: AtlasFolder, unit: str) -> bool:

@@ -137,6 +137,15 @@ class Settings:
         recipe = recipe if self.hold is None else recipe.holding(self.hold)
         return recipe if self.step_fraction == 1 else recipe.shortened(self.step_fraction)
 
+    def check_recipes(self) -> None:
+        """Raises ``ValueError`` where the recipe does not fit what is shown of some unit."""
+        layers = {}
+        for text in self.units:
+            unit = self.network.resolve(text)
+            layers.setdefault(unit.layer, unit)
+        for unit in layers.values():
+            self.recipe_of(unit).for_input(self._window(unit))
+
     def num_steps(self, unit: str) -> int:
         """Of one facet of a unit."""
         return self.recipe_of(self.network.resolve(unit)).num_steps

@@ -23,6 +23,7 @@ import typer
 import mfvjax
 from mfvjax.cache import cache_dir
 from mfvjax.cli._log import log_to_stderr
+from mfvjax.cli._once import OnceCommand
 
 EXPECTED = (ValueError, OSError, RuntimeError, ImportError, MemoryError)
 """Failures told in one line; anything else is a bug and shows where it happened."""
@@ -35,6 +36,7 @@ def make_app() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         help="Multifaceted feature visualization: every facet of every unit of an image network.",
     )
     app.callback()(_global_options)
@@ -46,6 +48,7 @@ def make_app() -> typer.Typer:
                 continue
             register = app.command(
                 module.name.replace("_", "-"),
+                cls=OnceCommand,
                 no_args_is_help=getattr(loaded, "NEEDS_ARGUMENTS", True),
             )
             register(loaded.command)
@@ -59,6 +62,8 @@ def main() -> None:
     """
     warnings.showwarning = _warnings_once()
     log_to_stderr()
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be text on this terminal
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     keep_compiled_programs()
     try:
         make_app()(prog_name="mfvjax")

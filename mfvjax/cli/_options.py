@@ -58,6 +58,15 @@ UnitOption: TypeAlias = Annotated[
         "with --directions also LAYER:NAME, as probes:stripes.",
     ),
 ]
+Units: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        "--unit",
+        "-u",
+        help="LAYER:INDEX or LAYER:INDEX@ROW,COLUMN, as fc8:945, or of tokens @TOKEN or @cls; "
+        "with --directions also LAYER:NAME, as probes:stripes. Repeatable: a run of each.",
+    ),
+]
 NumFacets: TypeAlias = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--facets", "-k", help="How many, or 'auto' to find out."),

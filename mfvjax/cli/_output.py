@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import pathlib
 import re
+import shlex
 import sys
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
+
+from mfvjax.store.names import PAGE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,24 +37,83 @@ def default_folder(network: str, unit: str) -> pathlib.Path:
     return pathlib.Path("mfv_runs") / re.sub(r"[^A-Za-z0-9._-]+", "-", stem)
 
 
-def publish(run: Run, folder: pathlib.Path, *, figures: bool) -> None:
-    """Writes the run, its page and, if wanted, its figures into an opened run folder."""
+def free_folder(folder: pathlib.Path) -> pathlib.Path:
+    """The folder, or the first of ``NAME-2``, ``NAME-3``, ... that nothing is in."""
+    number, free = 1, folder
+    while os.path.lexists(free) and not (free.is_dir() and not any(free.iterdir())):
+        number += 1
+        free = folder.with_name(f"{folder.name}-{number}")
+    return free
+
+
+def publish(
+    run: Run, temporary: pathlib.Path, folder: pathlib.Path, *, figures: bool
+) -> Callable[[], None]:
+    """Writes the run, its page and, if wanted, its figures into an opened run folder.
+
+    The run is worth more than its page: where that fails, on a full disk say, the run stays.
+
+    Args:
+      run: finished.
+      temporary: the folder as opened.
+      folder: where it will be.
+      figures: whether they are wanted.
+
+    Returns: to be called when the run is in its place: tells of a page or figures that are missing.
+    """
     from mfvjax.report import write_figures, write_page
     from mfvjax.store import write_run
 
-    write_run(run, folder)
-    write_page(run, folder / "report.html")
-    if figures:
-        write_figures(run, folder / "figures")
+    write_run(run, temporary)
+    try:
+        write_page(run, temporary / PAGE)
+        if figures:
+            write_figures(run, temporary / "figures")
+    except Exception as error:  # whatever it is, hours of work shall not go with it
+        return functools.partial(_tell_unwritten, folder, error)
+    return lambda: None
+
+
+def _tell_unwritten(folder: pathlib.Path, error: Exception) -> None:
+    raise RuntimeError(
+        f"the run is whole in {folder}, but not its page or figures ({type(error).__name__}: "
+        f"{error}); make them again with: mfvjax report {shlex.quote(str(folder))}"
+    ) from error
+
+
+def check_facets_file(file: pathlib.Path) -> None:
+    """Refuses, before any work, a file that facets cannot be saved to.
+
+    Raises:
+      typer.BadParameter: something other than facets is there, or there is no such folder.
+    """
+    from mfvjax.facets.result import DamagedFacetsError, Facets
+
+    if not file.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {file.parent} to write {file.name} into")
+    if not os.access(file.parent, os.W_OK):
+        raise typer.BadParameter(f"the folder {file.parent} cannot be written to")
+    if not os.path.lexists(file):
+        return
+    try:
+        Facets.load(file)
+    except (OSError, DamagedFacetsError):
+        raise typer.BadParameter(
+            f"{file} is there and holds no facets; it is left as it is: choose another name"
+        ) from None
+
+
+def run_report(run: Run, folder: pathlib.Path) -> dict[str, Any]:
+    """What ``--json`` tells of a run."""
+    from mfvjax.report import run_facts
+
+    return {"folder": str(folder), "page": str(folder / PAGE), **run_facts(run)}
 
 
 def print_run(run: Run, folder: pathlib.Path, *, as_json: bool, quiet: bool) -> None:
     """A table of facets and the way to the page; or JSON; or nothing."""
     if as_json:
-        from mfvjax.report import run_facts
-
-        where = {"folder": str(folder), "page": str(folder / "report.html")}
-        typer.echo(json.dumps({**where, **run_facts(run)}, indent=1))
+        typer.echo(json.dumps(run_report(run, folder), indent=1))
         return
     if quiet:
         return
@@ -87,9 +152,9 @@ def _judged(judgement: Judgement) -> Table:
     title = f"judged by {view['name']}: {known or view['class_by']}"
     table = Table(title=escape(title), box=None, title_justify="left")
     for i, heading in enumerate(("", *view["columns"])):
-        table.add_column(heading.lower(), justify="right" if i else "left")
+        table.add_column(escape(heading.lower()), justify="right" if i else "left")
     for line in view["lines"]:
-        table.add_row(line["title"].lower(), *line["values"])
+        table.add_row(escape(line["title"].lower()), *map(escape, line["values"]))
     return table
 
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from mfvjax.cli import _options as o
+from mfvjax.cli._once import OnceCommand, OnceGroup
 
 if TYPE_CHECKING:
     from mfvjax.atlas import Atlas
 
-app = typer.Typer(no_args_is_help=True, invoke_without_command=True)
+app = typer.Typer(no_args_is_help=True, invoke_without_command=True, cls=OnceGroup)
 
 _Text = Optional[str]  # noqa: UP045  (typer reads the annotation at run time)
 _Number = Optional[int]  # noqa: UP045
@@ -131,7 +132,7 @@ def command(
 ) -> None:
     """Find and show the facets of many units, with a gallery of all of them.
 
-    Started again with the same options, it makes what is missing:
+    Started again with the same options, it makes what is missing, and with more units these too:
 
         mfvjax atlas -n caffenet -i imagenet/train -l fc8 -u 0-999 -k 10 -o fc8-atlas
     """
@@ -139,6 +140,10 @@ def command(
         raise typer.BadParameter("name the pool of images", param_hint="--images")
     if top == "all":
         raise typer.BadParameter("an atlas takes a share, as 100%, or a number", param_hint="--top")
+    if coordinator is None and not (processes is None and process is None):
+        raise typer.BadParameter(
+            "--processes and --process go with --coordinator HOST:PORT", param_hint="--coordinator"
+        )
     from mfvjax.atlas import Share, build_atlas, join_processes, parse_units
 
     share = Share.parse(shard)
@@ -185,7 +190,7 @@ def command(
     _print_atlas(atlas, share=str(share), as_json=as_json, quiet=quiet)
 
 
-@app.command(no_args_is_help=True)
+@app.command(no_args_is_help=True, cls=OnceCommand)
 def merge(
     out: Annotated[pathlib.Path, typer.Argument(help="Folder of the whole atlas.")],
     parts: Annotated[list[pathlib.Path], typer.Argument(help="Folders of the shards.")],

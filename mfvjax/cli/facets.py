@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import pathlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -13,7 +13,14 @@ from mfvjax.cli import _options as o
 
 
 def command(
-    out: Annotated[pathlib.Path, typer.Argument(help="The .npz file to write.")],
+    file: Annotated[
+        Optional[pathlib.Path],  # noqa: UP045  (typer reads the annotation at run time)
+        typer.Argument(metavar="OUT", help="The .npz file to write; facets in it are replaced."),
+    ] = None,
+    out: Annotated[
+        Optional[pathlib.Path],  # noqa: UP045
+        typer.Option("--out", "-o", help="The same."),
+    ] = None,
     network: o.Network = "compact",
     weights: o.Weights = None,
     images: o.Images = None,
@@ -33,13 +40,19 @@ def command(
     as_json: o.AsJson = False,
 ) -> None:
     """Find a unit's facets among images, and save them for `mfvjax visualize`."""
+    if (file is None) == (out is None):
+        raise typer.BadParameter("name one file to write", param_hint="OUT")
+    out = file or out
+    assert out is not None
     network = o.address(network, weights)
     o.choose_device(device)
+    from mfvjax.cli._output import check_facets_file
     from mfvjax.cli._progress import progress_bars
     from mfvjax.facets.discover import discover_facets
     from mfvjax.images.unreadable import record_unreadable
     from mfvjax.pipeline.sources import open_network, open_source, painted_class
 
+    check_facets_file(out)
     opened = open_network(network, precision="float32", directions=directions)
     asked = images or painted_class(opened, unit)
     with progress_bars(quiet=quiet or as_json) as progress:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
+import typer
+
 from mfvjax.cli import _options as o
 
 NEEDS_ARGUMENTS = False
@@ -12,7 +16,7 @@ def command(
     weights: o.Weights = None,
     images: o.Images = None,
     directions: o.Directions = None,
-    unit: o.UnitOption = "fc8:6",
+    unit: o.Units = ["fc8:6"],  # noqa: B006  (never changed)
     facets: o.NumFacets = None,
     top: o.Top = None,
     mean_images: o.MeanImages = o.DEFAULT_MEAN_IMAGES,
@@ -47,44 +51,59 @@ def command(
     A hidden unit takes a pool of images, of which the top 2 % (at least 50) answer to it:
 
         mfvjax run -n caffenet -i imagenet/val -u conv5:12
+
+    Several units, ``-u conv5:12 -u conv5:40``, have a run folder each. Run twice without --out, it
+    makes another folder beside the first.
     """
     network = o.address(network, weights)
     o.choose_device(device)
     from mfvjax.cli._judging import judging
-    from mfvjax.cli._output import default_folder, print_run, publish
-    from mfvjax.cli._progress import progress_bars
-    from mfvjax.pipeline import run_unit
+    from mfvjax.cli._output import default_folder, free_folder, print_run, run_report
+    from mfvjax.cli._publishing import make_run
     from mfvjax.pipeline.sources import open_network, painted_class
-    from mfvjax.store import open_run_folder
 
     opened = open_network(network, precision=precision, directions=directions)
     if network == "compact" and judge is None and judge_class is None:
         judge = "compact-resnet"
     judged = judging(judge, judge_class, opened)
     discovery = o.discovery(top, mean_images, code_layer, positions, code)
-    chosen = o.num_facets(facets or ("auto" if images is None else "10"))
-    images = images or painted_class(opened, unit)
-    folder = out or default_folder(network, unit)
-    with open_run_folder(folder, overwrite=overwrite) as temporary:
-        with progress_bars(quiet=quiet or as_json) as progress:
-            run = run_unit(
-                network,
-                images,
-                unit=unit,
-                num_facets=chosen,
-                recipe=recipe,
-                step_fraction=steps,
-                hold=hold,
-                controls=controls,
-                placebo=placebo,
-                max_unreadable=o.share(max_unreadable),
-                max_pixels=max_pixels,
-                seed=seed,
-                precision=precision,
-                directions=directions,
-                progress=progress,
-                **discovery,
-            )
-        run = judged(run)
-        publish(run, temporary, figures=figures)
-    print_run(run, folder, as_json=as_json, quiet=quiet)
+    options = {
+        "num_facets": o.num_facets(facets or ("auto" if images is None else "10")),
+        "recipe": recipe,
+        "step_fraction": steps,
+        "hold": hold,
+        "controls": controls,
+        "placebo": placebo,
+        "max_unreadable": o.share(max_unreadable),
+        "max_pixels": max_pixels,
+        "seed": seed,
+        "precision": precision,
+        "directions": directions,
+        **discovery,
+    }
+    units = list(dict.fromkeys(unit))
+    for one in units:
+        opened.resolve(one)
+    sources = {one: images or painted_class(opened, one) for one in units}
+    told = []
+    for one in units:
+        default = default_folder(network, one)
+        folder = default if out is None else out if len(units) == 1 else out / default.name
+        if out is None and not overwrite:
+            folder = free_folder(folder)
+        run = make_run(
+            folder,
+            network,
+            sources[one],
+            {"unit": one, **options},
+            judged=judged,
+            overwrite=overwrite,
+            figures=figures,
+            quiet=quiet or as_json,
+        )
+        if as_json:
+            told.append(run_report(run, folder))
+        else:
+            print_run(run, folder, as_json=False, quiet=quiet)
+    if as_json:
+        typer.echo(json.dumps(told[0] if len(units) == 1 else told, indent=1))

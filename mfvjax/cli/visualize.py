@@ -42,7 +42,7 @@ def command(
     network = o.address(network, weights)
     o.choose_device(device)
     from mfvjax.cli._judging import judging
-    from mfvjax.cli._output import default_folder, print_run, publish
+    from mfvjax.cli._output import default_folder, free_folder, print_run, publish
     from mfvjax.cli._progress import progress_bars
     from mfvjax.facets.result import Facets
     from mfvjax.pipeline import run_facets
@@ -53,7 +53,8 @@ def command(
     images = images or _images_of(found.origin)
     opened = open_network(network, precision=precision, directions=directions)
     judged = judging(judge, judge_class, opened)
-    folder = out or default_folder(network, str(found.unit))
+    default = default_folder(network, str(found.unit))
+    folder = out or (default if overwrite else free_folder(default))
     with open_run_folder(folder, overwrite=overwrite) as temporary:
         with progress_bars(quiet=quiet or as_json) as progress:
             run = run_facets(
@@ -69,7 +70,8 @@ def command(
                 progress=progress,
             )
         run = judged(run)
-        publish(run, temporary, figures=figures)
+        tell = publish(run, temporary, folder, figures=figures)
+    tell()
     print_run(run, folder, as_json=as_json, quiet=quiet)
 
 

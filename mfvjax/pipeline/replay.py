@@ -7,18 +7,63 @@ from typing import Any
 
 import numpy as np
 
+from mfvjax.facets.result import Facets
+from mfvjax.images import ImageSource
+from mfvjax.images.sources import joint_fingerprint
+from mfvjax.network import Network
 from mfvjax.network.python_address import is_python_address
+from mfvjax.pipeline.checks import check_values
 from mfvjax.pipeline.run_unit import ProgressFn, run_unit
 from mfvjax.pipeline.sources import directions_written_down
 from mfvjax.recipe import Recipe
 from mfvjax.recipes import RECIPES
 from mfvjax.run import Run
 
+_DISCOVERY = {
+    "top_fraction",
+    "top_count",
+    "positions",
+    "code",
+    "code_layer",
+    "num_mean_images",
+    "num_components",
+    "perplexity",
+    "start",
+    "cluster_space",
+    "max_facets",
+    "method",
+    "resize_shorter",
+    "warp",
+    "on_error",
+    "batch_size",
+}
+_STORED = {
+    "network",
+    "images",
+    "unit",
+    "num_facets",
+    "discovery",
+    "recipe",
+    "schedule",  # what recipes were called in version 0.1
+    "step_fraction",
+    "hold",
+    "controls",
+    "placebo",
+    "seed",
+    "precision",
+    "directions",
+    "max_pixels",
+}
+_RECORDED = {"recipe_sha256", "directions_sha256", "images_sha256", "unreadable"}
+
 
 def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> Run:
     """Runs again with the options of `run`, and checks that network and images are the same.
 
-    A run may come from anyone. Where it names a function to be called for its network
+    That is checked before the ascent, which takes most of the time.
+
+    A run may come from anyone. Its options are those of `run_unit`, or it is refused; none of them
+    names a place to write to. Where it names a function to be called for its network
     (``"python:package.module:function"``), that is called only if it is given again here.
 
     Args:
@@ -31,10 +76,10 @@ def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> R
       FileNotFoundError: the network, the images or the file of directions are not where they were.
       ValueError: the run was made from objects in memory that were not given now, or the network,
         the directions, the images or the recipe have changed since, or the run names a function
-        for its network.
+        for its network, or an option that is none.
     """
-    stored = dict(run.options)
-    expected_images = stored.pop("images_sha256")
+    stored = _checked(run.options)
+    expected_images = stored.pop("images_sha256", None)
     stored.pop("unreadable", None)
     # Runs of version 0.1 read hidden units at all positions, and all images where none were chosen.
     discovery = {"positions": "all", **stored.pop("discovery", {})}
@@ -50,20 +95,60 @@ def replay(run: Run, *, progress: ProgressFn | None = None, **changes: Any) -> R
             raise ValueError(
                 f"the run does not say where its {name} came from; give {name}=... to replay it"
             )
+    if "unit" not in options:
+        raise ValueError("the run's options do not say of which unit it is")
     if "network" not in changes:
         _refuse_code(options["network"])
     _check_recipe(options.get("recipe"), expected_recipe)
     _check_directions(options.get("directions"), options.pop("directions_sha256", None))
+    check_values(options)
     network, images = options.pop("network"), options.pop("images")
-    again = run_unit(network, images, progress=progress, **options)
-    if again.network["fingerprint"] != run.network["fingerprint"]:
-        raise ValueError(
-            f"network {network!r} has changed since the run: its fingerprint was "
-            f"{run.network['fingerprint'][:16]} and is {again.network['fingerprint'][:16]}"
+    if "images" not in changes:
+        _check_there(images)
+
+    def compare(opened: Network, source: ImageSource, facets: Facets) -> None:
+        if opened.fingerprint != run.network["fingerprint"]:
+            raise ValueError(
+                f"network {network!r} has changed since the run: its fingerprint was "
+                f"{run.network['fingerprint'][:16]} and is {opened.fingerprint[:16]}"
+            )
+        if joint_fingerprint(source, facets.indices.tolist()) != expected_images:
+            raise ValueError(f"the images in {images!r} are not those of the run")
+
+    return run_unit(network, images, progress=progress, on_facets=compare, **options)
+
+
+def _checked(options: dict[str, Any]) -> dict[str, Any]:
+    """The stored options, if all are names of options that a run writes down."""
+    discovery = options.get("discovery", {})
+    if not isinstance(discovery, dict):
+        raise ValueError(f"the run's option discovery is {discovery!r}, not options by name")
+    for name in options.keys() - _STORED - _RECORDED - _DISCOVERY:
+        raise ValueError(_unknown(name))
+    for name in discovery.keys() - _DISCOVERY:
+        raise ValueError(_unknown(f"discovery.{name}"))
+    for name in ("network", "images", "placebo", "directions", "unit"):
+        if not isinstance(options.get(name, ""), str | None):
+            raise ValueError(f"the run's option {name} is {options[name]!r}, not text")
+    return dict(options)
+
+
+def _unknown(name: str) -> str:
+    return (
+        f"the run has an option {name!r}, which runs do not write down: it was changed, or written "
+        "by a newer mfvjax"
+    )
+
+
+def _check_there(images: object) -> None:
+    """Says how to go on where a folder is not where the run was made from."""
+    is_path = isinstance(images, str) and ":" not in images
+    if is_path and not os.path.exists(images):  # type: ignore[arg-type]
+        where = "" if os.path.isabs(images) else f" (sought in {os.getcwd()})"  # type: ignore[arg-type]
+        raise FileNotFoundError(
+            f"the images of the run, {images!r}, are not there{where}: say where they are now, by "
+            "images=... or --images"
         )
-    if again.options["images_sha256"] != expected_images:
-        raise ValueError(f"the images in {images!r} are not those of the run")
-    return again
 
 
 def _refuse_code(network: object) -> None:

@@ -23,10 +23,10 @@ from mfvjax.images.resize import ResizeShorter
 from mfvjax.images.unreadable import MAX_UNREADABLE
 from mfvjax.network import Network
 from mfvjax.pipeline.assemble import assemble_run, read_pictures
+from mfvjax.pipeline.checks import check_fit, check_values, recipe_of
 from mfvjax.pipeline.origin import check_origin
 from mfvjax.pipeline.placebo import find_placebo
 from mfvjax.pipeline.provenance import Stopwatch
-from mfvjax.pipeline.regions import visible_region
 from mfvjax.pipeline.scoring import score
 from mfvjax.pipeline.sources import (
     Imageish,
@@ -37,11 +37,11 @@ from mfvjax.pipeline.sources import (
 )
 from mfvjax.pipeline.targets import plan_ascent
 from mfvjax.recipe import Recipe
-from mfvjax.recipes import default_recipe, find_recipe
 from mfvjax.run import Run
 from mfvjax.types import Unit
 
 ProgressFn: TypeAlias = Callable[[str, int, int], None]
+FacetsFn: TypeAlias = Callable[[Network, ImageSource, Facets], None]
 
 
 def run_unit(
@@ -79,6 +79,7 @@ def run_unit(
     num_workers: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     progress: ProgressFn | None = None,
+    on_facets: FacetsFn | None = None,
 ) -> Run:
     """Finds the facets of a unit among images and visualizes each of them.
 
@@ -131,9 +132,14 @@ def run_unit(
       num_workers: threads that decode images.
       cache_dir: folder that keeps codes for the next run.
       progress: called with (step, done, in all).
+      on_facets: called with the network, the opened images and the facets once these are found;
+        what it raises ends the run before the ascent.
 
     Raises:
-      ValueError: an option, the unit, or the images do not fit; the message says what would.
+      FileNotFoundError, PermissionError: the network, the images or `placebo` are not there, or
+        `cache_dir` cannot be written to.
+      ValueError: an option, the unit, or the images do not fit; the message says what would. What
+        can be known of that before an image is read is told before.
     """
     discovery: dict[str, Any] = {
         "top_fraction": top_fraction,
@@ -153,9 +159,33 @@ def run_unit(
         "on_error": on_error,
         "batch_size": batch_size,
     }
+    others: dict[str, Any] = {
+        "recipe": recipe,
+        "step_fraction": step_fraction,
+        "hold": hold,
+        "controls": controls,
+        "seed": seed,
+    }
+    reading: dict[str, Any] = {
+        "num_workers": num_workers,
+        "cache_dir": cache_dir,
+        "max_unreadable": max_unreadable,
+    }
+    whole = {**discovery, "num_facets": num_facets}
+    check_values({**whole, **others, **reading, "max_pixels": max_pixels})
     watch = Stopwatch()
     opened = open_network(network, precision=precision, directions=directions)
     source = open_source(images, network=opened, max_pixels=max_pixels)
+    check_fit(
+        opened,
+        source,
+        unit=unit,
+        options=whole,
+        recipe=recipe,
+        hold=hold,
+        step_fraction=step_fraction,
+        placebo=placebo,
+    )
     with watch("discovery"):
         facets = discover_facets(
             opened,
@@ -163,25 +193,13 @@ def run_unit(
             unit=unit,
             num_facets=num_facets,
             seed=seed,
-            num_workers=num_workers,
-            cache_dir=cache_dir,
-            max_unreadable=max_unreadable,
             progress=_step(progress, "reading codes"),
+            **reading,
             **discovery,
         )
-    run = _run_facets(
-        opened,
-        images,
-        source,
-        facets,
-        recipe=recipe,
-        step_fraction=step_fraction,
-        hold=hold,
-        controls=controls,
-        placebo=placebo,
-        seed=seed,
-        progress=progress,
-    )
+    if on_facets is not None:
+        on_facets(opened, source, facets)
+    run = _run_facets(opened, images, source, facets, placebo=placebo, progress=progress, **others)
     # How many images were taken in the end, whatever rule a later version has.
     taken = {name: facets.options[name] for name in ("top_fraction", "top_count")}
     options = {
@@ -218,6 +236,17 @@ def run_facets(
       OtherOriginError: the facets were found with another network or among other images.
       ValueError: as `run_unit`.
     """
+    check_values(
+        {
+            "recipe": recipe,
+            "step_fraction": step_fraction,
+            "hold": hold,
+            "controls": controls,
+            "seed": seed,
+        }
+    )
+    if placebo is not None:
+        open_source(placebo, network=network)
     limit = None if facets.origin is None else facets.origin.max_pixels
     source = open_source(images, network=network, max_pixels=None if limit == MAX_PIXELS else limit)
     check_origin(network, source, facets)
@@ -316,14 +345,7 @@ def choose_recipe(
     Raises:
       ValueError: there is no such recipe, or `hold` is no weight.
     """
-    if recipe is None:
-        region = visible_region(network, network.resolve(facets.unit))
-        size = network.input_size if region is None else region.size
-        domain = network.preprocessing.domain
-        recipe = default_recipe(size, domain, is_patch=region is not None)
-    elif isinstance(recipe, str):
-        recipe = find_recipe(recipe)
-    return recipe if hold is None else recipe.holding(hold)
+    return recipe_of(network, network.resolve(facets.unit), recipe, hold=hold)
 
 
 def _written_down(discovery: Mapping[str, Any]) -> dict[str, Any]:

@@ -131,12 +131,22 @@ def directions_written_down(directions: str | os.PathLike[str] | None) -> dict[s
         return {}
     with open(directions, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"directions": os.fspath(directions), "directions_sha256": digest}
+    return {"directions": os.path.abspath(directions), "directions_sha256": digest}
 
 
 def written_down(value: object) -> str | None:
-    """A name or path as text; ``None`` for anything that only lives in memory."""
-    return os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    """A name or path as text; ``None`` for anything that only lives in memory.
+
+    Files and folders are written with their whole path, also behind the ``@`` of an address with
+    weights or a pool, so that a run can be replayed from any folder.
+    """
+    if not isinstance(value, str | os.PathLike):
+        return None
+    text = os.fspath(value)
+    if os.path.exists(text):
+        return os.path.abspath(text)
+    address, at, file = text.partition("@")
+    return f"{address}@{os.path.abspath(file)}" if at and os.path.exists(file) else text
 
 
 def painted_class(network: Network, unit: Unit | str) -> str:

@@ -49,7 +49,8 @@ def write_page(run: Run, path: str | os.PathLike[str]) -> pathlib.Path:
       FileNotFoundError: the folder does not exist.
       OSError: the page cannot be written; a page that was there is as it was.
     """
-    return write_whole(path, render_page(run).encode("utf-8"))
+    # Names of files need not be text on this system.
+    return write_whole(path, render_page(run).encode("utf-8", "backslashreplace"))
 
 
 @functools.cache
