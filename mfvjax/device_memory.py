@@ -32,7 +32,7 @@ def free_bytes(device: jax.Device) -> int:
 
 def default_device() -> jax.Device:
     """Where programs run that are not told of a device."""
-    chosen = jax.config.jax_default_device
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
     return chosen if isinstance(chosen, jax.Device) else jax.local_devices(backend=chosen)[0]
 
 

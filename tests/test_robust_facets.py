@@ -331,7 +331,7 @@ def test_kept_codes_do_not_get_around_the_limit(network, folder, tmp_path):
         found(network, folder, **cached)
 
 
-def test_max_pixels_reaches_the_run_and_what_comes_after(network, folder):
+def test_max_pixels_reaches_the_run_and_what_comes_after(network, folder, monkeypatch):
     options = {**FEW, "unit": "fc:0", "recipe": small_atlas.recipe(), "controls": False}
     with pytest.raises(TooManyUnreadableError, match="24 x 24 pixels are more than max_pixels=575"):
         run_unit(network, folder, max_pixels=575, **options)
@@ -339,7 +339,18 @@ def test_max_pixels_reaches_the_run_and_what_comes_after(network, folder):
     assert run.options["max_pixels"] == 576
     facets = found(network, open_source(folder, network=network, max_pixels=576))
     assert facets.origin.max_pixels == 576
-    assert run_facets(network, folder, facets, recipe=small_atlas.recipe(), controls=False)
+    opened = []
+
+    def checked(network, source, facets):
+        opened.append(source.decoding.max_pixels)
+        raise InterruptedError("seen")
+
+    monkeypatch.setattr(
+        importlib.import_module("mfvjax.pipeline.run_unit"), "check_origin", checked
+    )
+    with pytest.raises(InterruptedError):
+        run_facets(network, folder, facets)
+    assert opened == [576]
 
 
 def test_an_atlas_tells_of_unreadable_images_and_stops_at_too_many(small_pool, tmp_path, caplog):
