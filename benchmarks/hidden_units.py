@@ -66,6 +66,7 @@ def find(network: Network, source: ImageSource, top: TopImages, positions: Posit
         network,
         selected,
         unit=top.unit,
+        top_fraction="all",
         num_facets=NUM_FACETS,
         num_mean_images=NUM_NEAREST,
         positions=positions,

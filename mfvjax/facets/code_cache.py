@@ -23,7 +23,7 @@ from mfvjax.facets.code_pass import CodeRequest, Reading
 from mfvjax.images import ImageSource, SkippedImage, UnreadableImageError
 from mfvjax.images.resize import ResizeRule
 
-VERSION = 1
+VERSION = 2
 """Goes into every key; to be raised when the meaning of a cached array changes."""
 
 _RANKS = {"codes": 2, "activations": 1, "places": 1, "indices": 1, "skipped": 1, "reasons": 1}
