@@ -15,6 +15,7 @@ from mfvjax.atlas import AtlasBusyError, AtlasError, AtlasFolder, merge_atlas
 from mfvjax.atlas.pages import restore_pages
 from mfvjax.atlas.passes import _passes, join_passes
 from mfvjax.atlas.plan import read_plan
+from mfvjax.cli import report
 from mfvjax.store import load_run
 from mfvjax.store.names import COVER, PAGE, STRIP
 from tests.small_atlas import FOLDERS, UNITS, build, no_strays, same_units
@@ -189,6 +190,20 @@ def test_the_same_command_makes_pages_again(atlas_copy, small_pool):
     assert build(atlas_copy, small_pool, devices=ONE_DEVICE).made == ()
     no_strays(atlas_copy)
     assert {PAGE, COVER, STRIP} <= set(os.listdir(atlas_copy / "units" / "fc-0002"))
+
+
+def test_report_makes_pages_and_covers_again(atlas_copy, capsys):
+    unit = atlas_copy / "units" / "fc-0002"
+    before = {name: (unit / name).read_bytes() for name in (PAGE, COVER, STRIP)}
+    gallery = atlas_copy / "index.html"
+    for folder, written in ((unit, unit / PAGE), (atlas_copy, gallery)):
+        for name in before:
+            (unit / name).write_bytes(b"damaged")
+        gallery.unlink(missing_ok=True)
+        report.command(folder, figures=False)
+        assert capsys.readouterr().out == f"{written}\n"
+        assert {name: (unit / name).read_bytes() for name in before} == before
+    assert "fc:2" in gallery.read_text()
 
 
 def test_a_merge_copies_what_runs_recorded_and_nothing_else(atlas_copy, whole_atlas, tmp_path):

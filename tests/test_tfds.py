@@ -119,7 +119,10 @@ def test_other_features(prepared):
     ("address", "message"),
     [
         ("tfds:tiny_photos", "is not of the form tfds:NAME/SPLIT or tfds:NAME:SPLIT"),
-        ("tfds:no_such_set/train", r"'no_such_set', split 'train', cannot be opened.*not found"),
+        (
+            "tfds:no_such_set/train",
+            r"'no_such_set', split 'train', cannot be opened.*Could not find data",
+        ),
         ("tfds:tiny_photos/trian", "cannot be opened.*Unknown split 'trian'"),
         ("tfds:mnist/train", "must be prepared, as by `tfds build mnist --file_format=array_rec"),
         ("tfds:tiny_photos/test[:0]", r"split 'test\[:0\]', cannot be opened.* 0 length"),
@@ -149,3 +152,38 @@ assert "tensorflow" not in sys.modules
 assert not any(name.startswith("tensorflow.") for name in sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "huggingface:mnist",
+        "kaggle:a_set",
+        "gs://bucket/set",
+        "https://example.org/set",
+        "../tiny_photos",
+        "/etc/set",
+        "package.module.Builder",
+        "tiny_photos:experimental_latest",
+        "tiny_photos:nightly",
+        "tiny photos",
+        "tiny_photos/../../x",
+        "tiny_photos?data_dir=x",
+    ],
+)
+def test_names_that_would_reach_the_network_or_code_never_reach_tfds(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)  # importing it would fail
+    with pytest.raises(ValueError, match="is not the name of a prepared dataset"):
+        open_images(f"tfds:{name}/train")
+
+
+def test_a_dataset_that_is_not_prepared_asks_no_server_and_runs_no_code(tmp_path, monkeypatch):
+    import socket
+
+    def refuse(*_, **__):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(tfds, "builder", refuse)
+    with pytest.raises(ValueError, match=r"mnist.*Could not find dataset files"):
+        open_images("tfds:mnist/train", data_dir=tmp_path)

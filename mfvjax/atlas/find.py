@@ -16,6 +16,7 @@ from mfvjax.atlas.passes import join_passes, mark_failed, remove_done_passes
 from mfvjax.atlas.pool_pass import PoolPass
 from mfvjax.facets.codes import CodeKind, Codes, request_code
 from mfvjax.facets.discover import assemble_facets
+from mfvjax.facets.embed import check_map
 from mfvjax.facets.grouping import Grouping, GroupOptions, canonical_order, group_codes
 from mfvjax.facets.reading import request_unit
 from mfvjax.facets.result import DamagedFacetsError, Facets
@@ -82,6 +83,7 @@ def find_facets(
 
     Raises:
       ChangedImageError: an image changed after it was read.
+      MemoryError: the map of a unit's images does not fit into memory.
       RunWriteError: no space left.
       TooManyUnreadableError: more than `max_unreadable` of the images are unreadable.
       ValueError: an activation is not finite, or no image can be read.
@@ -94,7 +96,9 @@ def find_facets(
     def divide(wanted: Sequence[str]) -> Iterator[list[str]]:
         size = functools.partial(_code_bytes, network, code=code, code_layer=code_layer)
         most = _RELEVANT_UNITS if code == "relevance" else None
-        for part in _parts(choose(wanted), size, pass_bytes, most):
+        chosen = choose(wanted)
+        check_map(max(map(_num_images, chosen)), options.embed)  # before anything is read
+        for part in _parts(chosen, size, pass_bytes, most):
             yield [choice.unit for choice in part]
 
     for plan in join_passes(folder, left, units if team is None else team, divide):
@@ -191,11 +195,15 @@ def _parts(
         yield part
 
 
+def _num_images(choice: Choice) -> int:
+    """Of a unit, at most."""
+    return choice.count if choice.indices is None else len(choice.indices)
+
+
 def _code_bytes(network: Network, choice: Choice, *, code: CodeKind, code_layer: str | None) -> int:
     """Bytes of a unit's codes on disk."""
     layer = request_code(network, choice.unit, code_layer, code=code).code_layer
-    rows = choice.count if choice.indices is None else len(choice.indices)
-    return 4 * rows * network.layers[layer].num_units
+    return 4 * _num_images(choice) * network.layers[layer].num_units
 
 
 def _discover(

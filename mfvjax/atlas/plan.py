@@ -8,6 +8,7 @@ import pathlib
 import re
 from typing import Any, Literal
 
+from mfvjax.atlas.plan_fields import check_fields
 from mfvjax.report.files import write_whole
 from mfvjax.store.errors import explain
 from mfvjax.types import Unit
@@ -108,7 +109,7 @@ def read_plan(folder: pathlib.Path) -> AtlasPlan:
         text = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise AtlasError(f"{folder} holds no atlas: it has no {PLAN_JSON}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AtlasError(f"{path} is damaged: it is not JSON ({error})") from error
     if not isinstance(text, dict) or (text.get("format"), text.get("version")) != (FORMAT, VERSION):
         raise AtlasError(f"{path} is not version {VERSION} of the format {FORMAT!r}")
@@ -116,8 +117,12 @@ def read_plan(folder: pathlib.Path) -> AtlasPlan:
     plan = text.get("plan")
     if isinstance(plan, dict):  # in atlases of version 0.1 there was no choice
         plan = {"controls": False, **plan}
-    if not isinstance(plan, dict) or plan.keys() != fields or not isinstance(plan["units"], list):
+    if not isinstance(plan, dict) or plan.keys() != fields:
         raise AtlasError(f"{path} is damaged: its plan does not have the fields it should")
+    try:
+        check_fields(plan)
+    except ValueError as error:
+        raise AtlasError(f"{path} is damaged: {error}") from error
     # What there was no choice about in atlases of version 0.1.
     discovery = {"positions": "all", **plan["discovery"]}
     return AtlasPlan(**{**plan, "units": tuple(plan["units"]), "discovery": discovery})

@@ -22,14 +22,17 @@ PREFIX = "tfds:"
 # A name may hold a configuration and a version, a split may hold a slice:
 # "imagenet_v2/matched:3.0.0/test", "imagenette:train[:50%]+validation".
 _SPLIT = r"\w+(?:\[[^\]]*\])?"
+# What tfds itself calls a dataset on disk. Namespaces ("huggingface:", "kaggle:"), paths, buckets
+# and modules, all of which it would take as well, reach the network or run somebody's code.
+_NAME = re.compile(r"[A-Za-z]\w*(?:/\w[\w.+-]*)?(?::(?:\d+|\*)\.(?:\d+|\*)\.(?:\d+|\*))?", re.ASCII)
 _ADDRESS = re.compile(rf"{PREFIX}(?P<name>.+)[/:](?P<split>{_SPLIT}(?:\+{_SPLIT})*)")
 
 
 class TfdsSource(EncodedSource):
     """A split of a dataset that was prepared in a form with random access.
 
-    Names are ``name/split#index``. Nothing is downloaded or prepared here:
-    ``tfds build NAME --file_format=array_record`` does that.
+    Names are ``name/split#index``. Nothing is downloaded or prepared here, and no dataset's code is
+    run: ``tfds build NAME --file_format=array_record`` does that.
 
     Args:
       address: ``"tfds:NAME/SPLIT"`` or ``"tfds:NAME:SPLIT"``; the name may hold a configuration
@@ -42,7 +45,7 @@ class TfdsSource(EncodedSource):
 
     Raises:
       ModuleNotFoundError: tensorflow-datasets is not installed.
-      ValueError: the address has another form, the dataset is unknown, not prepared or prepared
+      ValueError: the address or the name has another form, the dataset is not prepared or prepared
         in a form without random access, the split is unknown or empty, there is no such image
         feature, or the domain is of no pictures.
     """
@@ -62,6 +65,11 @@ class TfdsSource(EncodedSource):
         if match is None:
             raise ValueError(f"{address!r} is not of the form tfds:NAME/SPLIT or tfds:NAME:SPLIT")
         name, split = match["name"], match["split"]
+        if _NAME.fullmatch(name) is None:
+            raise ValueError(
+                f"{name!r} is not the name of a prepared dataset, as imagenette or "
+                "imagenet_v2/matched:3.0.0; namespaces, modules and other places are not opened"
+            )
         self._features, self._records = _open_split(name, split, data_dir, image_feature)
         self._image_feature, self._label_feature = image_feature, label_feature
         self._lock = threading.Lock()
@@ -99,13 +107,15 @@ def _open_split(name: str, split: str, data_dir: Path | None, image: str) -> tup
     """Features of the dataset and random access to its still encoded examples."""
     try:
         import tensorflow_datasets as tfds
+        from tensorflow_datasets.core.read_only_builder import builder_from_files
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"dataset {name!r} needs the package tensorflow-datasets: pip install "
             "tensorflow-datasets array_record"
         ) from error
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        # Not `tfds.builder`, which would look for code of the dataset and ask a server for it.
+        builder = builder_from_files(name, data_dir=data_dir)
         features = builder.info.features
         if image in features:
             decoders = {image: tfds.decode.SkipDecoding()}
