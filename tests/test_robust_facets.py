@@ -255,6 +255,16 @@ def test_a_map_without_memory_is_refused_before_anything_is_read(
         found(network, source, unit, **options)
 
 
+def test_an_atlas_is_refused_before_anything_is_read_too(tmp_path, monkeypatch):
+    module = importlib.import_module("mfvjax.facets.tsne")
+    monkeypatch.setattr(module, "free_bytes", lambda device: 20 * 60**2 - 1)
+    source = Unread(np.zeros((60, 24, 24, 3), np.uint8))
+    with pytest.raises(MemoryError, match="a map of 60 images"):
+        small_atlas.build(
+            tmp_path / "a", source, units=["conv2:4"], top_count=60, devices=jax.devices()[:1]
+        )
+
+
 def test_other_ways_need_no_memory_for_pairs(network, folder, monkeypatch):
     module = importlib.import_module("mfvjax.facets.tsne")
     monkeypatch.setattr(module, "free_bytes", lambda device: 0)
