@@ -125,9 +125,9 @@ class Run:
       unit: as text, ``"fc8:945"``.
       title: what people call the unit: its class name, or the unit itself.
       network: ``name``, ``fingerprint``, ``input_size``, ``code_layer``.
-      options: everything needed to replay the run; only JSON types. Beside that ``unreadable``, the
-        images that were left out, where there are any: ``count``, ``of`` how many, and the ``first``
-        with the reasons.
+      options: everything needed to replay the run; only JSON types. Beside that ``unreadable``,
+        where images were left out: their ``count``, ``of`` how many, and the ``first`` with the
+        reasons.
       versions: of Python, this package and what it computes with; the device.
       timings: seconds of each step of the run.
       real: the images.
