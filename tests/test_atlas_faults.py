@@ -30,8 +30,6 @@ ONE_DEVICE = jax.devices("cpu")[:1]
 def test_other_arguments_are_refused_before_any_work(whole_atlas, small_pool):
     with pytest.raises(AtlasError, match=r"another atlas; hold: 1\.0 there, 0\.5 now"):
         build(whole_atlas[0], small_pool, hold=0.5)
-    with pytest.raises(AtlasError, match=r"units: 4 of them, fc:0 to fc:3 there, \['fc:0'\] now"):
-        build(whole_atlas[0], small_pool, units=["fc:0"])
     with pytest.raises(AtlasError, match=r"network\.fingerprint: \w+ there, \w+ now"):
         build(whole_atlas[0], small_pool, network=tiny_network(seed=1))
     no_strays(whole_atlas[0])

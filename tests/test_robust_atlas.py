@@ -44,6 +44,28 @@ def test_more_units_are_added_and_finished_ones_stay(atlas_copy, whole_atlas, sm
     assert "fc:3" in (atlas_copy / "index.html").read_text()
 
 
+def test_folders_beside_may_be_added_to_the_pool(atlas_copy, small_pool, tmp_path):
+    """Of other classes than those of finished units: fc:3 is of the top of the pool."""
+    shutil.copytree(small_pool, tmp_path / "pool")
+    shutil.copytree(small_pool / "class_2", tmp_path / "pool" / "class_5")
+    text = json.loads((atlas_copy / "atlas.json").read_text())
+    text["plan"]["images"]["source"] = str(tmp_path / "pool")
+    (atlas_copy / "atlas.json").write_text(json.dumps(text))
+    with pytest.raises(AtlasError, match=r"count: 72 there, 96 now; .*; fc:3 is of the top of"):
+        build(atlas_copy, tmp_path / "pool", devices=ONE_DEVICE)
+    shutil.rmtree(atlas_copy / "units" / "fc-0003")
+    before = (atlas_copy / "units" / "fc-0000" / "run.json").stat().st_mtime_ns
+    units = (*UNITS[:3], "fc:5")
+    atlas = build(atlas_copy, tmp_path / "pool", units=units, devices=ONE_DEVICE)
+    assert (atlas.made, atlas.missing) == (("fc:5",), ("fc:3",))
+    assert (atlas_copy / "units" / "fc-0000" / "run.json").stat().st_mtime_ns == before
+    assert read_plan(atlas_copy).images["count"] == 96
+    image = tmp_path / "pool" / "class_1" / "new.png"
+    shutil.copy(tmp_path / "pool" / "class_1" / "00.png", image)
+    with pytest.raises(AtlasError, match="the images of fc:1 are not those that it was made of"):
+        build(atlas_copy, tmp_path / "pool", devices=ONE_DEVICE)
+
+
 def test_a_plan_that_made_nothing_binds_nobody(tmp_path):
     AtlasFolder(tmp_path, make_plan()).__exit__()
     (tmp_path / "passes" / "old").mkdir(parents=True)

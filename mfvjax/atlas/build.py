@@ -100,11 +100,14 @@ def build_atlas(
     """Makes the facets of many units, each a run folder of its own, and a gallery of all.
 
     Called again with the same arguments it makes what is missing, whatever ended the call before:
-    a unit is in its folder whole or not at all. With more units than before, these are added; those
-    that were asked for before and are not now stay as they are. A page or cover that was deleted or
-    damaged is made again. A unit comes out the same, bit for bit, however
-    the work was interrupted and divided between processes with devices of one kind, and up to
-    rounding on one device instead of several, or as `run_unit` makes it.
+    a unit is in its folder whole or not at all. A unit comes out the same, bit for bit, however the
+    work was interrupted and divided between processes with devices of one kind, and up to rounding
+    on one device instead of several, or as `run_unit` makes it. A page or cover that was deleted or
+    damaged is made again.
+
+    With more units than before, these are added; those that were asked for before and are not now
+    stay as they are. So may the pool have more images, as long as each finished unit is of its
+    class, and of the same images.
 
     Main arguments:
       network: as `run_unit`.
@@ -200,7 +203,9 @@ def build_atlas(
     settings.plan(1)  # refuses what can be refused before anything is compiled
     size = facets_per_device or settings.choose_facets_per_device(out, used)
     plan = settings.plan(size)
-    with AtlasFolder(out, plan, adopt_batches=facets_per_device is None) as folder:
+    with AtlasFolder(
+        out, plan, adopt_batches=facets_per_device is None, check_pool=settings.check_pool
+    ) as folder:
         mine = (share or Share()).of(settings.units)
         folder.lock(mine)
         missing, damaged = folder.check(mine)

@@ -25,10 +25,12 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 from mfvjax.atlas.cover import write_cover
+from mfvjax.atlas.growth import has_only_grown
 from mfvjax.atlas.locks import LOCK_FILE, AtlasBusyError, UnitLocks
 from mfvjax.atlas.plan import PLAN_JSON, AtlasError, AtlasPlan, read_plan, write_plan
 from mfvjax.report import write_page
@@ -51,6 +53,9 @@ _PROBE = ".writable-"
 _OURS = (PLAN_JSON, LOCK_FILE, INDEX, UNITS, FOUND, PASSES)
 
 
+PoolCheck: TypeAlias = Callable[[Mapping[str, pathlib.Path]], str | None]
+
+
 class AtlasFolder:
     """An atlas on disk, opened to be worked on; a context that ends with the process's locks.
 
@@ -58,6 +63,8 @@ class AtlasFolder:
       path: of the folder; made if missing.
       plan: of the atlas; written if the folder has none, or one that nothing was made of. The units
         that the folder's has not are added to it, behind those that it has.
+      check_pool: says of finished units, by the folders of each, why the pool may not have grown
+        since; without it a pool of another size is another one.
       adopt_batches: take over the folder's own number of facets per device instead of comparing it.
 
     Raises:
@@ -67,8 +74,14 @@ class AtlasFolder:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], plan: AtlasPlan, *, adopt_batches: bool = False
+        self,
+        path: str | os.PathLike[str],
+        plan: AtlasPlan,
+        *,
+        adopt_batches: bool = False,
+        check_pool: PoolCheck | None = None,
     ) -> None:
+        self._check_pool = check_pool
         self.path = pathlib.Path(path)
         self.plan = plan
         refuse_foreign(self.path)
@@ -112,7 +125,9 @@ class AtlasFolder:
             self.plan = grown
             if added:
                 write_plan(grown, self.path)
-        elif self._is_empty(there):
+        elif self._is_empty(there) or self._has_grown(there, grown, differences):
+            if not self._is_empty(there):
+                self.plan = grown
             shutil.rmtree(self.path / PASSES, ignore_errors=True)
             write_plan(self.plan, self.path)
         else:
@@ -121,11 +136,35 @@ class AtlasFolder:
                 "or another folder"
             )
 
+    def _has_grown(self, there: AtlasPlan, now: AtlasPlan, differences: list[str]) -> bool:
+        """Whether the pool has more images than before, and finished units do not mind.
+
+        What waits to be visualized counts in the pool as it was: it is found again.
+        """
+        if self._check_pool is None or not has_only_grown(
+            there, dataclasses.replace(now, units=there.units)
+        ):
+            return False
+        names = there.folders()
+        paths = {unit: self.path / UNITS / names[unit] for unit in there.units}
+        reason = self._check_pool({u: path for u, path in paths.items() if is_finished(path)})
+        if reason is not None:
+            differences.append(reason)
+            return False
+        if not self._is_idle(there):
+            return False
+        shutil.rmtree(self.path / FOUND, ignore_errors=True)
+        return True
+
     def _is_empty(self, there: AtlasPlan) -> bool:
         """Whether nothing was made of a plan, nor is being made: then it binds nobody."""
         units = any(path.name[0] != "." for path in (self.path / UNITS).iterdir())
         if units or any((self.path / FOUND).glob("*.npz")):
             return False
+        return self._is_idle(there)
+
+    def _is_idle(self, there: AtlasPlan) -> bool:
+        """Whether nobody works on any unit."""
         places = range(len(there.units))
         try:
             self.locks.lock(there.units, places)

@@ -7,7 +7,7 @@ import hashlib
 import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -15,6 +15,7 @@ import numpy as np
 
 from mfvjax.ascent.engine import facets_that_fit
 from mfvjax.atlas.choice import Choice, choose_images
+from mfvjax.atlas.growth import check_growth
 from mfvjax.atlas.plan import PLAN_JSON, AtlasPlan, read_plan
 from mfvjax.facet_objective import UnitAndStatistics
 from mfvjax.facets.codes import CodeKind, check_code, request_code
@@ -122,6 +123,10 @@ class Settings:
             class_ids=self.class_ids,
             positions=self.positions,
         )
+
+    def check_pool(self, finished: Mapping[str, pathlib.Path]) -> str | None:
+        """Why the pool cannot have grown since these units were made; see `check_growth`."""
+        return check_growth(finished, self.choose(list(finished)), self.source)
 
     @property
     def slots(self) -> int:

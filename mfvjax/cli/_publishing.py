@@ -39,7 +39,6 @@ def make_run(
         go on from it.
       ValueError, OSError: as `mfvjax.run_unit` and `mfvjax.store.open_run_folder`.
     """
-    from mfvjax.cli._output import publish
     from mfvjax.cli._progress import progress_bars
     from mfvjax.pipeline import run_unit
     from mfvjax.store import open_run_folder
@@ -47,20 +46,46 @@ def make_run(
     with open_run_folder(folder, overwrite=overwrite) as temporary:
         with progress_bars(quiet=quiet) as progress:
             run = run_unit(network, images, progress=progress, **options)
-        run, unjudged = _with_judgement(run, judged)
-        tell = publish(run, temporary, folder, figures=figures)
+        run, tell = keep(run, temporary, folder, judged=judged, figures=figures)
     tell()
-    if unjudged is not None:
-        raise RuntimeError(
-            f"the run is whole in {folder}, but its judge failed ({unjudged}); ask it again with: "
-            f"mfvjax judge {shlex.quote(str(folder))} JUDGE"
-        ) from unjudged
     return run
 
 
-def _with_judgement(run: Run, judged: Callable[[Run], Run]) -> tuple[Run, Exception | None]:
-    """The run, judged if that is possible, or why it is not."""
+def keep(
+    run: Run,
+    temporary: pathlib.Path,
+    folder: pathlib.Path,
+    *,
+    judged: Callable[[Run], Run],
+    figures: bool,
+) -> tuple[Run, Callable[[], None]]:
+    """Has a run judged and written into an opened run folder; the run stays whatever else fails.
+
+    Args:
+      run: finished.
+      temporary: the folder as opened.
+      folder: where it will be.
+      judged: as `make_run`; so is `figures`.
+      figures: see above.
+
+    Returns: the run with its judgement, and what to call when it is in its place: it raises
+      ``RuntimeError`` where judge or page failed.
+    """
+    from mfvjax.cli._output import publish
+
+    unjudged: Exception | None = None
     try:
-        return judged(run), None
+        run = judged(run)
     except Exception as error:  # out of memory, say: the run must not be lost with it
-        return run, error
+        unjudged = error
+    tell_page = publish(run, temporary, folder, figures=figures)
+
+    def tell() -> None:
+        tell_page()
+        if unjudged is not None:
+            raise RuntimeError(
+                f"the run is whole in {folder}, but its judge failed ({unjudged}); ask it again "
+                f"with: mfvjax judge {shlex.quote(str(folder))} JUDGE"
+            ) from unjudged
+
+    return run, tell

@@ -42,8 +42,9 @@ def command(
     network = o.address(network, weights)
     o.choose_device(device)
     from mfvjax.cli._judging import judging
-    from mfvjax.cli._output import default_folder, free_folder, print_run, publish
+    from mfvjax.cli._output import default_folder, free_folder, print_run
     from mfvjax.cli._progress import progress_bars
+    from mfvjax.cli._publishing import keep
     from mfvjax.facets.result import Facets
     from mfvjax.pipeline import run_facets
     from mfvjax.pipeline.sources import open_network, painted_class
@@ -69,8 +70,7 @@ def command(
                 seed=seed,
                 progress=progress,
             )
-        run = judged(run)
-        tell = publish(run, temporary, folder, figures=figures)
+        run, tell = keep(run, temporary, folder, judged=judged, figures=figures)
     tell()
     print_run(run, folder, as_json=as_json, quiet=quiet)
 
