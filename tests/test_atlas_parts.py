@@ -214,6 +214,8 @@ def test_folders_that_are_not_atlases_are_left_alone(tmp_path):
 
 def test_other_options_in_the_same_folder_are_refused(tmp_path):
     AtlasFolder(tmp_path / "atlas", make_plan()).__exit__()
+    (tmp_path / "atlas" / "found").mkdir()
+    (tmp_path / "atlas" / "found" / "fc8-0000.npz").write_bytes(b"facets, found before")
     before = json.loads((tmp_path / "atlas" / "atlas.json").read_text())
     with pytest.raises(AtlasError, match=r"another atlas; hold: 1\.0 there, 0\.0 now; seed: 0 th"):
         AtlasFolder(tmp_path / "atlas", make_plan(hold=0.0, seed=3))

@@ -85,6 +85,26 @@ def test_a_plan_that_made_nothing_binds_nobody(tmp_path):
             AtlasFolder(tmp_path, make_plan())
 
 
+def test_an_atlas_with_a_relative_path_goes_on_where_it_was_begun(tmp_path, monkeypatch):
+    """As those of version 0.1 have it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pool").mkdir()
+    begun = make_plan()
+    assert begun.images["source"] == "pool"
+    AtlasFolder(tmp_path / "a", begun).__exit__()
+    text = (tmp_path / "a" / "atlas.json").read_text()
+    (tmp_path / "a" / "found").mkdir()
+    (tmp_path / "a" / "found" / "fc8-0000.npz").write_bytes(b"facets")
+    now = make_plan(images={**begun.images, "source": str(tmp_path / "pool")})
+    with AtlasFolder(tmp_path / "a", now) as folder:
+        folder.lock(["fc8:0"])
+    assert (tmp_path / "a" / "atlas.json").read_text() == text
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(AtlasError, match=r"images\.source: pool there, .*/pool now"):
+        AtlasFolder(tmp_path / "a", now)
+
+
 def test_who_opened_the_folder_before_another_plan_does_not_work_on_it(tmp_path):
     with AtlasFolder(tmp_path, make_plan()) as first:
         with AtlasFolder(tmp_path, make_plan(hold=0.5)) as second:

@@ -229,8 +229,8 @@ def build_atlas(
                         progress=progress,
                     )
                 )
-            left = set(folder.unfinished())
-            restore_pages(folder, [unit for unit in mine if unit not in left])
+            unfinished = set(folder.unfinished())
+            restore_pages(folder, [unit for unit in mine if unit not in unfinished])
             if judge is not None:
                 judge_units(folder, [u for u in mine if u not in failed], judge, progress=progress)
         finally:  # also when it was interrupted: what is finished can be looked at

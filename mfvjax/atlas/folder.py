@@ -33,6 +33,7 @@ from mfvjax.atlas.cover import write_cover
 from mfvjax.atlas.growth import has_only_grown
 from mfvjax.atlas.locks import LOCK_FILE, AtlasBusyError, UnitLocks
 from mfvjax.atlas.plan import PLAN_JSON, AtlasError, AtlasPlan, read_plan, write_plan
+from mfvjax.pipeline.sources import written_down
 from mfvjax.report import write_page
 from mfvjax.run import Run
 from mfvjax.store import (
@@ -115,7 +116,7 @@ class AtlasFolder:
         if not (self.path / PLAN_JSON).exists():
             write_plan(self.plan, self.path)
             return
-        there = read_plan(self.path)
+        there = _whole_paths(read_plan(self.path))
         if adopt_batches:
             self.plan = dataclasses.replace(self.plan, facets_per_device=there.facets_per_device)
         added = [unit for unit in self.plan.units if unit not in set(there.units)]
@@ -195,7 +196,7 @@ class AtlasFolder:
         """
         places = {unit: place for place, unit in enumerate(self.plan.units)}
         self.locks.lock(units, [places[unit] for unit in units])
-        there = read_plan(self.path)
+        there = _whole_paths(read_plan(self.path))
         if there.units[: len(self.plan.units)] != self.plan.units or there.differences(
             dataclasses.replace(self.plan, units=there.units)
         ):
@@ -304,6 +305,15 @@ def refuse_foreign(path: pathlib.Path) -> None:
         others = [p.name for p in path.iterdir() if p.name not in _OURS and p.name[0] != "."]
         if others:
             raise AtlasError(f"{path} is not empty and holds no atlas; it is left as it is")
+
+
+def _whole_paths(plan: AtlasPlan) -> AtlasPlan:
+    """The plan with whole paths, which atlases of version 0.1 do not have; see `written_down`."""
+    network, images = (
+        {k: written_down(v) if k in ("source", "directions") else v for k, v in part.items()}
+        for part in (plan.network, plan.images)
+    )
+    return dataclasses.replace(plan, network=network, images=images)
 
 
 def _remove_dead(path: pathlib.Path) -> None:

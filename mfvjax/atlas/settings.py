@@ -144,7 +144,7 @@ class Settings:
 
     def check_recipes(self) -> None:
         """Raises ``ValueError`` where the recipe does not fit what is shown of some unit."""
-        layers = {}
+        layers: dict[str, Unit] = {}
         for text in self.units:
             unit = self.network.resolve(text)
             layers.setdefault(unit.layer, unit)
