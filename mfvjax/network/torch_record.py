@@ -49,7 +49,7 @@ class Record:
         self._module, self._batch = module, batch
         self._at_work: list[str] = []
         self._calls: dict[str, int] = {}
-        self._inputs: dict[str, Array] = {}
+        self._inputs: dict[str, Array | None] = {}
         self._layouts: dict[int, str] = {}  # by the identity of arrays
         self._alive: list[Array] = []  # so that no other array gets the identity of one
         self.named: dict[str, Array] = {}

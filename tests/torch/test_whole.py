@@ -1,5 +1,7 @@
 """The main job, whole, on PyTorch modules, with a judge of another kind."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -24,38 +26,42 @@ from mfvjax import (  # noqa: E402
 from mfvjax.judging.pictures import center_windows  # noqa: E402
 from mfvjax.pipeline import largest_difference, replay  # noqa: E402
 from tests.torch.reference import randomized  # noqa: E402
+from tests.torch.small_modules import small_cnn  # noqa: E402
 
 QUICK = {"recipe": "small-image", "step_fraction": 0.05, "controls": False}
 OPTIONS = {"num_facets": 2, "seed": 1, **QUICK}
 
 
-@pytest.fixture(scope="module")
-def residual():
-    """A ResNet-18 of eight classes, called as the bundled networks' are."""
+MADE = {"small": small_cnn, "resnet18": lambda n: torchvision.models.resnet18(num_classes=n)}
+SLOW = [pytest.param("resnet18", marks=pytest.mark.slow)]
+
+
+@functools.cache
+def network_of(kind):
+    """A module with random weights whose classes are called as the bundled networks' are."""
     torch.manual_seed(0)
     names = Network.load("compact").class_names
-    module = randomized(torchvision.models.resnet18(num_classes=len(names)))
     return Network.from_torch(
-        module,
+        randomized(MADE[kind](len(names))),
         preprocessing=Preprocessing((64, 64), mean=124, scale=1 / 58),
         class_names=names,
-        name="resnet18",
+        name=kind,
     )
 
 
-@pytest.fixture(scope="module")
-def class_run(residual):
-    options = {**OPTIONS, "step_fraction": 0.25}
-    return run_unit(residual, "facetworld:pool table", unit="fc:2", **options)
-
-
-def test_a_class_of_a_torch_module_is_shown_judged_and_kept(residual, class_run, tmp_path):
-    assert class_run.network["code_layer"] == "fc.input"
+@pytest.mark.parametrize("kind", ["small", *SLOW])
+def test_a_class_of_a_torch_module_is_shown_judged_and_kept(kind, tmp_path):
+    network = network_of(kind)
+    logits = network.logits_layer
+    # Nothing holds the codes, which tell little in a network of random weights.
+    options = {**OPTIONS, "step_fraction": 0.25, "hold": 0.0}
+    class_run = run_unit(network, "facetworld:pool table", unit=f"{logits}:2", **options)
+    assert class_run.network["code_layer"] == {"small": "7", "resnet18": "fc.input"}[kind]
     assert class_run.shown.images.shape[0] == 2
     assert np.isfinite(class_run.shown.images).all()
     windows = center_windows(class_run.shown.images, (64, 64))
-    shown = residual.activations(windows, "fc")["fc"][:, 2]
-    start = residual.activations(class_run.facets.mean_images, "fc")["fc"][:, 2]
+    shown = network.activations(windows, logits)[logits][:, 2]
+    start = network.activations(class_run.facets.mean_images, logits)[logits][:, 2]
     assert (np.asarray(shown) > np.asarray(start)).all()
     judgement = judge_run(class_run, "compact")
     assert judgement.class_name == "pool table"
@@ -63,17 +69,17 @@ def test_a_class_of_a_torch_module_is_shown_judged_and_kept(residual, class_run,
     save_run(judged, tmp_path / "run")
     write_page(judged, tmp_path / "run/report.html")
     page = (tmp_path / "run/report.html").read_text(encoding="utf-8")
-    assert "resnet18" in page
+    assert kind in page
     assert "Judged by compact" in page
     kept = load_run(tmp_path / "run")
     np.testing.assert_array_equal(kept.shown.images, judged.shown.images)
 
 
-def test_a_torch_module_judges(residual):
+def test_a_torch_module_judges():
     run = run_unit("compact", "facetworld:pool table", unit="fc8:2", **OPTIONS)
-    judgement = judge_run(run, residual)
-    assert judgement.judge["name"] == "resnet18"
-    assert judgement.judge["code_layer"] == "fc.input"
+    judgement = judge_run(run, network_of("small"))
+    assert judgement.judge["name"] == "small"
+    assert judgement.judge["num_classes"] == 14
     assert judgement.class_name == "pool table"
 
 
