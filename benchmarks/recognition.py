@@ -188,6 +188,14 @@ def make(
     return np.concatenate(pictures), float(np.mean(seconds))
 
 
+def alike(way: Way, images: np.ndarray, num_first: int) -> dict[str, np.ndarray]:
+    """The lines of a way: of all its pictures, and of as many as the other ways have."""
+    lines = {way.title: images}
+    if len(images) > num_first:
+        lines[f"{way.title}, the {num_first} largest facets"] = images[:num_first]
+    return lines
+
+
 def row_of(
     target: Network,
     judge: Network,
@@ -307,9 +315,10 @@ def main() -> None:
             kept = f"{work / name}_{CLASSES[subject.name][0]}_{args.facets}"
             images, seconds = make(target, way, subject, others, kept, args.first)
             made[subject.name][name] = images
-            row = row_of(target, judge, subject, images, seconds)
-            rows.setdefault(way.title, {})[subject.name] = row
-            print(f"{name}, {subject.name}: {row}", flush=True)
+            for title, some in alike(way, images, args.first).items():
+                row = row_of(target, judge, subject, some, seconds)
+                rows.setdefault(title, {})[subject.name] = row
+                print(f"{title}, {subject.name}: {row}", flush=True)
     for subject in subjects:
         montage(target, subject, made[subject.name], work / f"{subject.name}.png")
 

@@ -159,6 +159,15 @@ def test_pictures_are_made_once_and_of_the_first_facets(subject, tmp_path, monke
     assert len(calls) == 8
 
 
+def test_ways_are_compared_on_as_many_facets():
+    way, images = WAYS["facet-statistics"], np.arange(7)
+    lines = recognition.alike(way, images, 5)
+    assert [len(some) for some in lines.values()] == [7, 5]
+    assert list(lines) == [way.title, f"{way.title}, the 5 largest facets"]
+    np.testing.assert_array_equal(lines[f"{way.title}, the 5 largest facets"], images[:5])
+    assert list(recognition.alike(way, images[:5], 5)) == [way.title]
+
+
 def test_classes_count_alike_and_tables_leave_out_what_is_not_whole():
     one = recognition.Row(1.0, 1.0, 1.0, 0.5, 1.0, 1.0, 2.0)
     other = dataclasses.replace(one, top_1=0.5, median_rank=9.0, seconds=None)
