@@ -83,6 +83,9 @@ def test_units_given_twice_have_a_run_each(command, asked, tmp_path):
         "both/compact_fc8-2", "both/compact_fc8-6",
     ]  # fmt: skip
     assert sorted(os.listdir(tmp_path / "both")) == ["compact_fc8-2", "compact_fc8-6"]
+    code, _, err = command("run", "-u", "fc8:3", "-u", "fc8:6", "-o", "both")
+    assert (code, len(asked)) == (1, 2)  # the second is there: the first is not begun
+    assert "compact_fc8-6 holds a finished run" in err
     code, _, err = command("run", "-u", "fc8:2", "-u", "fc8:99", "-o", "none")
     assert (code, len(asked)) == (1, 2)
     assert "fc8:99" in err or "99" in err
@@ -149,6 +152,7 @@ def test_facets_are_written_to_files_of_facets_only(command, no_work, tmp_path):
         assert "thesis.doc is there and holds no facets; it is left as it is" in err
     assert (tmp_path / "thesis.doc").read_text() == "years of work"
     assert "there is no folder nowhere to write x.npz into" in command("facets", "nowhere/x.npz")[2]
+    assert "seed=99999999999 must be a whole" in command("facets", "a", "--seed", "99999999999")[2]
     assert "name one file to write" in command("facets", "a.npz", "-o", "b.npz")[2]
 
 

@@ -50,9 +50,13 @@ def command(
     from mfvjax.cli._progress import progress_bars
     from mfvjax.facets.discover import discover_facets
     from mfvjax.images.unreadable import record_unreadable
+    from mfvjax.pipeline.checks import check_values
     from mfvjax.pipeline.sources import open_network, open_source, painted_class
 
     check_facets_file(out)
+    number = o.num_facets(facets or "10")
+    discovery = o.discovery(top, mean_images, code_layer, positions, code)
+    check_values({"num_facets": number, "seed": seed, **discovery})
     opened = open_network(network, precision="float32", directions=directions)
     asked = images or painted_class(opened, unit)
     with progress_bars(quiet=quiet or as_json) as progress:
@@ -61,11 +65,11 @@ def command(
             opened,
             source,
             unit=unit,
-            num_facets=o.num_facets(facets or "10"),
+            num_facets=number,
             max_unreadable=o.share(max_unreadable),
             seed=seed,
             progress=functools.partial(progress, "reading codes"),
-            **o.discovery(top, mean_images, code_layer, positions, code),
+            **discovery,
         )
     found.save(out)
     facts: dict[str, Any] = {

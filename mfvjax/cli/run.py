@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pathlib
+from collections.abc import Sequence
 
 import typer
 
@@ -58,9 +60,10 @@ def command(
     network = o.address(network, weights)
     o.choose_device(device)
     from mfvjax.cli._judging import judging
-    from mfvjax.cli._output import default_folder, free_folder, print_run, run_report
+    from mfvjax.cli._output import print_run, run_report
     from mfvjax.cli._publishing import make_run
     from mfvjax.pipeline.sources import open_network, painted_class
+    from mfvjax.store import check_run_folder
 
     opened = open_network(network, precision=precision, directions=directions)
     if network == "compact" and judge is None and judge_class is None:
@@ -82,28 +85,42 @@ def command(
         **discovery,
     }
     units = list(dict.fromkeys(unit))
-    for one in units:
+    folders = _folders(network, units, out, overwrite=overwrite)
+    for one in units:  # of all of them, before the first one's work
         opened.resolve(one)
+        check_run_folder(folders[one], overwrite=overwrite)
     sources = {one: images or painted_class(opened, one) for one in units}
     told = []
-    for one in units:
-        default = default_folder(network, one)
-        folder = default if out is None else out if len(units) == 1 else out / default.name
-        if out is None and not overwrite:
-            folder = free_folder(folder)
-        run = make_run(
-            folder,
-            network,
-            sources[one],
-            {"unit": one, **options},
-            judged=judged,
-            overwrite=overwrite,
-            figures=figures,
-            quiet=quiet or as_json,
-        )
-        if as_json:
-            told.append(run_report(run, folder))
-        else:
-            print_run(run, folder, as_json=False, quiet=quiet)
-    if as_json:
-        typer.echo(json.dumps(told[0] if len(units) == 1 else told, indent=1))
+    try:
+        for one in units:
+            run = make_run(
+                folders[one],
+                network,
+                sources[one],
+                {"unit": one, **options},
+                judged=judged,
+                overwrite=overwrite,
+                figures=figures,
+                quiet=quiet or as_json,
+            )
+            if as_json:
+                told.append(run_report(run, folders[one]))
+            else:
+                print_run(run, folders[one], as_json=False, quiet=quiet)
+    finally:  # of those that are finished, where a later one fails
+        if told:
+            typer.echo(json.dumps(told[0] if len(units) == 1 else told, indent=1))
+
+
+def _folders(
+    network: str, units: Sequence[str], out: pathlib.Path | None, *, overwrite: bool
+) -> dict[str, pathlib.Path]:
+    """The run folder of each unit: by name, or the one that was asked for, or folders in that."""
+    from mfvjax.cli._output import default_folder, free_folder
+
+    default = {unit: default_folder(network, unit) for unit in units}
+    if out is None:
+        return default if overwrite else {u: free_folder(path) for u, path in default.items()}
+    if len(units) == 1:
+        return {units[0]: out}
+    return {unit: out / path.name for unit, path in default.items()}

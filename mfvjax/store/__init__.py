@@ -41,6 +41,7 @@ from mfvjax.store.errors import NotARunError as NotARunError
 from mfvjax.store.errors import RunExistsError as RunExistsError
 from mfvjax.store.errors import RunWriteError as RunWriteError
 from mfvjax.store.errors import UnknownVersionError as UnknownVersionError
+from mfvjax.store.publish import check_run_folder as check_run_folder
 from mfvjax.store.publish import open_run_folder as open_run_folder
 from mfvjax.store.read import is_finished as is_finished
 from mfvjax.store.read import load_run as load_run

@@ -60,6 +60,15 @@ def open_run_folder(
             _finish(claim.path, target, overwrite)
 
 
+def check_run_folder(folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Refuses a folder that `open_run_folder` would refuse for what is in it; nothing is made.
+
+    Raises:
+      RunExistsError, RunWriteError: as `open_run_folder`.
+    """
+    _check(pathlib.Path(os.path.realpath(folder)), overwrite)
+
+
 @contextlib.contextmanager
 def _explained(parent: pathlib.Path, *, only_full: bool = False) -> Iterator[None]:
     """Turns failures of the file system in `parent` into words."""
