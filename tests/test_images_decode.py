@@ -131,18 +131,22 @@ def cmyk_picture() -> np.ndarray:
     return np.stack(inks, axis=-1).astype(np.uint8)
 
 
+def cmyk_image(inks: np.ndarray) -> Image.Image:
+    return Image.frombytes("CMYK", inks.shape[1::-1], inks.tobytes())
+
+
 def rgb_of_inks(inks: np.ndarray) -> np.ndarray:
     shares = inks.astype(np.float64) / 255
     return np.rint(255 * (1 - shares[..., :3]) * (1 - shares[..., 3:]))
 
 
 def test_cmyk_tiff():
-    encoded = encode(Image.fromarray(cmyk_picture(), "CMYK"), "TIFF")
+    encoded = encode(cmyk_image(cmyk_picture()), "TIFF")
     assert largest_difference(decode(encoded), rgb_of_inks(cmyk_picture())) <= 1
 
 
 def test_cmyk_jpeg_with_the_inversion_that_adobe_marks():
-    encoded = encode(Image.fromarray(cmyk_picture(), "CMYK"), "JPEG", quality=100, subsampling=0)
+    encoded = encode(cmyk_image(cmyk_picture()), "JPEG", quality=100, subsampling=0)
     assert b"Adobe" in encoded
     # Quality 100 still rounds each ink, and the conversion multiplies two of them.
     assert largest_difference(decode(encoded), rgb_of_inks(cmyk_picture())) <= 4
@@ -152,7 +156,7 @@ def test_cmyk_jpeg_with_the_inversion_that_adobe_marks():
 
 def test_cmyk_jpeg_without_adobes_marker_is_not_inverted():
     # Pillow writes the inverse of what it is given; inverted here, the file holds plain inks.
-    picture = Image.fromarray(255 - cmyk_picture(), "CMYK")
+    picture = cmyk_image(255 - cmyk_picture())
     encoded = encode(picture, "JPEG", quality=100, subsampling=0)
     start = encoded.index(b"\xff\xee")
     length = struct.unpack(">H", encoded[start + 2 : start + 4])[0]

@@ -17,6 +17,7 @@ from jaxtyping import Float
 Plane: TypeAlias = Float[np.ndarray, "h w"]
 Color: TypeAlias = Float[np.ndarray, "3 1 1"]
 Colors: TypeAlias = Float[np.ndarray, "3 h w"]
+_ColorOrColors: TypeAlias = Float[np.ndarray, "3 _ _"]
 
 
 def srgb(red: float, green: float, blue: float) -> Color:
@@ -24,7 +25,7 @@ def srgb(red: float, green: float, blue: float) -> Color:
     return np.array([red, green, blue], np.float32).reshape(3, 1, 1) ** np.float32(2.2)
 
 
-def mix(first: Color | Colors, second: Color | Colors, share: Plane) -> Colors:
+def mix(first: _ColorOrColors, second: _ColorOrColors, share: Plane) -> Colors:
     """Per pixel ``first`` where `share` is 0, ``second`` where it is 1."""
     return first + (second - first) * share
 
