@@ -10,11 +10,11 @@ import pytest
 from flax import linen, nnx
 
 from mfvjax.ascent import visualize
-from mfvjax.nodes import nodes_of
 from mfvjax.ascent.relu import read_with_relu_inputs, relu_is_known
 from mfvjax.models import ops
 from mfvjax.network import Network
 from mfvjax.network.precision import PreciseForward
+from mfvjax.nodes import nodes_of
 from mfvjax.objective import channel_objective, read_objectives, stack_objectives, unit_objective
 from mfvjax.objective.stack import opened_layers
 from mfvjax.preprocess import Preprocessing
