@@ -3,7 +3,9 @@
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
+import warnings
 
 # Before JAX is imported: tests of sharding see eight devices on any machine.
 if os.environ.setdefault("JAX_PLATFORMS", "cpu") == "cpu":
@@ -86,6 +88,27 @@ def process_atlas(small_pool, atlas_cache, tmp_path_factory):
     out = tmp_path_factory.mktemp("process") / "atlas"
     small_atlas.finish(small_atlas.start(out, small_pool, cache=atlas_cache))
     return out
+
+
+@pytest.fixture
+def command_line(monkeypatch, capsys):
+    """Runs the command line in this process: ``(exit code, standard output, standard error)``."""
+    import mfvjax.cli
+
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back afterwards
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def with_arguments(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mfvjax", *map(str, arguments)])
+        try:
+            code = mfvjax.cli.main() or 0
+        except SystemExit as stop:
+            code = stop.code
+        finally:
+            jax.config.update("jax_default_device", None)
+        return (code, *capsys.readouterr())
+
+    return with_arguments
 
 
 @pytest.fixture

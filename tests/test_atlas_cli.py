@@ -1,8 +1,7 @@
 """``mfvjax atlas``: what each option asks for, what is printed, and how it ends."""
 
+import functools
 import json
-import sys
-import warnings
 
 import pytest
 
@@ -13,20 +12,9 @@ from tests.test_atlas_parts import make_plan
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process: ``(exit code, standard output, standard error)``."""
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def with_arguments(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mfvjax", "atlas", *map(str, arguments)])
-        try:
-            code = mfvjax.cli.main() or 0
-        except SystemExit as stop:
-            code = stop.code
-        return (code, *capsys.readouterr())
-
-    return with_arguments
+def run(command_line):
+    """The command line of atlases."""
+    return functools.partial(command_line, "atlas")
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ import dataclasses
 import json
 import os
 import shutil
-import sys
-import warnings
 
 import jax
 import numpy as np
@@ -152,19 +150,9 @@ def test_a_damaged_judgement_leaves_the_rest_of_the_gallery(atlas_copy, judge):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process: ``(exit code, standard output, standard error)``."""
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-
-    def with_arguments(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mfvjax", *map(str, arguments)])
-        try:
-            code = mfvjax.cli.main() or 0
-        except SystemExit as stop:
-            code = stop.code
-        return (code, *capsys.readouterr())
-
-    return with_arguments
+def run(command_line):
+    """The command line."""
+    return command_line
 
 
 def test_the_command_takes_an_atlas(run, atlas_copy, judge, monkeypatch):

@@ -22,20 +22,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process: ``(exit code, standard output, standard error)``."""
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back afterwards
+def run(command_line, monkeypatch):
+    """The command line."""
     monkeypatch.setenv("COLUMNS", "100")
-
-    def with_arguments(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mfvjax", *map(str, arguments)])
-        try:
-            code = mfvjax.cli.main() or 0
-        except SystemExit as stop:
-            code = stop.code
-        return (code, *capsys.readouterr())
-
-    return with_arguments
+    return command_line
 
 
 @pytest.fixture(scope="module")

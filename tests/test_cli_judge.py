@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import sys
-import warnings
 
 import jax
 import numpy as np
@@ -19,22 +17,10 @@ from tests.test_store import assert_same, files_of
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process: ``(exit code, standard output, standard error)``."""
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+def run(command_line, monkeypatch):
+    """The command line."""
     monkeypatch.setenv("COLUMNS", "160")
-
-    def with_arguments(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mfvjax", *map(str, arguments)])
-        try:
-            code = mfvjax.cli.main() or 0
-        except SystemExit as stop:
-            code = stop.code
-        finally:
-            jax.config.update("jax_default_device", None)
-        return (code, *capsys.readouterr())
-
-    return with_arguments
+    return command_line
 
 
 @pytest.fixture(scope="module")

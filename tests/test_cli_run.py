@@ -3,10 +3,7 @@
 import dataclasses
 import inspect
 import json
-import sys
-import warnings
 
-import jax
 import numpy as np
 import pytest
 
@@ -20,22 +17,9 @@ from tests.small_job import SMALL_JOB, small_run
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process: ``(exit code, standard output, standard error)``."""
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    monkeypatch.setenv("COLUMNS", "120")
-
-    def with_arguments(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mfvjax", *map(str, arguments)])
-        try:
-            code = mfvjax.cli.main() or 0
-        except SystemExit as stop:
-            code = stop.code
-        finally:
-            jax.config.update("jax_default_device", None)
-        return (code, *capsys.readouterr())
-
-    return with_arguments
+def run(command_line):
+    """The command line."""
+    return command_line
 
 
 @pytest.fixture

@@ -3,12 +3,10 @@
 import csv
 import dataclasses
 import json
-import sys
 
 import numpy as np
 import pytest
 
-import mfvjax.cli
 from mfvjax.report import facet_table, run_facts, write_table
 from mfvjax.store import save_run
 from tests.judged_runs import judged_run
@@ -128,31 +126,22 @@ def test_other_files_and_no_runs_are_refused(run, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def command(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["mfvjax", "export", *map(str, arguments)])
-    try:
-        code = mfvjax.cli.main() or 0
-    except SystemExit as stop:
-        code = stop.code
-    return (code, *capsys.readouterr())
-
-
-def test_the_command_takes_several_runs(run, tmp_path, monkeypatch, capsys):
+def test_the_command_takes_several_runs(run, tmp_path, command_line):
     other = dataclasses.replace(example_run(2), unit="fc8:2")
     folders = [tmp_path / "one", tmp_path / "two"]
     for one, folder in zip((run, other), folders, strict=True):
         save_run(one, folder)
     out = tmp_path / "table.csv"
-    code, said, _ = command(monkeypatch, capsys, *folders, "-o", out)
+    code, said, _ = command_line("export", *folders, "-o", out)
     assert (code, said) == (0, f"2 runs in {out}\n")
     with open(out, encoding="utf-8", newline="") as file:
         units = [row["unit"] for row in csv.DictReader(file)]
     assert units == ["fc8:1"] * len(facet_table(run)) + ["fc8:2"] * len(facet_table(other))
-    code, said, _ = command(monkeypatch, capsys, folders[0], "-q", "-o", out)
+    code, said, _ = command_line("export", folders[0], "-q", "-o", out)
     assert (code, said) == (0, "")
-    code, _, error = command(monkeypatch, capsys, tmp_path / "none", "-o", out)
+    code, _, error = command_line("export", tmp_path / "none", "-o", out)
     assert code == 1
     assert "none" in error
-    code, _, error = command(monkeypatch, capsys, folders[0], "-o", tmp_path / "table.txt")
+    code, _, error = command_line("export", folders[0], "-o", tmp_path / "table.txt")
     assert code == 1
     assert "is written as .csv or .json" in error

@@ -5,14 +5,12 @@ import functools
 import importlib
 import logging
 import shutil
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import mfvjax.cli
 from mfvjax.facets import embed
 from mfvjax.facets.discover import discover_facets
 from mfvjax.facets.result import Facets
@@ -147,16 +145,11 @@ def test_older_facets_are_taken_with_a_warning_but_not_with_other_names(
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process: ``(exit code, standard output, standard error)``."""
+def run(command_line):
+    """The command line, what it says on standard error in one line."""
 
     def with_arguments(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mfvjax", *map(str, arguments)])
-        try:
-            code = mfvjax.cli.main() or 0
-        except SystemExit as stop:
-            code = stop.code
-        out, err = capsys.readouterr()
+        code, out, err = command_line(*arguments)
         return code, out, " ".join(err.replace("│", " ").split())
 
     return with_arguments

@@ -5,10 +5,7 @@ import importlib
 import inspect
 import json
 import os
-import sys
-import warnings
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -29,21 +26,12 @@ REPLAY = importlib.import_module("mfvjax.pipeline.replay")
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
-    """Runs the command line in this process: ``(exit code, standard output, standard error)``."""
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    monkeypatch.setenv("COLUMNS", "120")
+def command(command_line, monkeypatch, tmp_path):
+    """The command line, what it says on standard error in one line."""
     monkeypatch.chdir(tmp_path)
 
     def with_arguments(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mfvjax", *map(str, arguments)])
-        try:
-            code = mfvjax.cli.main() or 0
-        except SystemExit as stop:
-            code = stop.code
-        finally:
-            jax.config.update("jax_default_device", None)
-        out, err = capsys.readouterr()
+        code, out, err = command_line(*arguments)
         return code, out, " ".join(err.replace("│", " ").split())
 
     return with_arguments
