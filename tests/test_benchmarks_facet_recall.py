@@ -81,6 +81,7 @@ def test_ways_are_recipes_with_an_objective():
     assert facet_recall.WAYS["held"].recipe.objective == SMALL_IMAGE.objective
 
 
+@pytest.mark.slow
 def test_the_command_makes_and_judges_pictures(tmp_path, monkeypatch, capsys):
     """Two steps on one class; the judge is the network itself, for its ceiling's sake."""
     monkeypatch.setattr(facet_recall, "write", lambda name, found: found["classes"])

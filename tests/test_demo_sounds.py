@@ -18,6 +18,9 @@ from tests.notebook_cells import FOLDER, run_notebook
 from tests.report_runs import Page
 from tests.test_store import assert_same
 
+# Runs of sounds are in test_whole_domains, too.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

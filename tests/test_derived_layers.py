@@ -498,6 +498,7 @@ def test_the_main_job_for_a_probe():
         judge_run(run, compact())
 
 
+@pytest.mark.slow  # the command line makes one in test_cli_directions
 def test_an_atlas_of_directions(small_pool, tmp_path):
     network = small_atlas.shared_network().with_directions(
         "conv2", np.abs(np.random.default_rng(1).normal(size=(3, 6))), names=("a b", "c", "d")

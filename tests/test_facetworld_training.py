@@ -80,6 +80,7 @@ def test_silence_counts_units_that_no_picture_drives():
     assert slope.sum() == pytest.approx(-0.5)
 
 
+@pytest.mark.slow
 def test_waking_drives_silent_units(small_world):
     """One unit of conv3 starts far below its rectifier; only the waking term can raise it."""
     raised = {}
@@ -110,7 +111,13 @@ def small_world():
     return facetworld.dataset(4, classes=["golf ball", "beacon"], seed=0)
 
 
-@pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
+@pytest.mark.parametrize(
+    "design",
+    [
+        pytest.param(d, marks=() if name == COMPACT.name else pytest.mark.slow, id=name)
+        for name, d in DESIGNS.items()
+    ],
+)
 def test_training_learns_and_repeats_itself(small_world, design):
     recipe = Recipe(num_steps=10, batch_size=8, num_replays=2, averaging=0.5)
     with jax.numpy_dtype_promotion("standard"):  # optax's Adam mixes integers and floats

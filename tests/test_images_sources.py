@@ -216,7 +216,12 @@ def test_a_folder_that_may_not_be_listed(nested, monkeypatch):
         (np.zeros((1, 4, 4, 1)), {}, ValueError, r"image 0 has the shape \(4, 4, 1\)"),
         ([np.full((2, 2, 3), "a")], {}, ValueError, "image 0 has the dtype <U1, not numbers"),
         (np.zeros((1, 4, 4, 3)), {"data_dir": "here"}, ValueError, "data_dir='here' applies to"),
-        (np.zeros((1, 4, 4, 3)), {"decoding": Decoding()}, ValueError, "decoding applies to files"),
+        (
+            np.zeros((1, 4, 4, 3)),
+            {"decoding": Decoding()},
+            ValueError,
+            "as max_pixels, applies to files",
+        ),
     ],
 )
 def test_sources_that_are_refused(source, options, error, message):

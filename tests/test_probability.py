@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import numpy as np
+import pytest
 from scipy import special
 
 from mfvjax.ascent import visualize
@@ -38,6 +39,7 @@ def with_prob():
     return dataclasses.replace(NETWORK, forward=WithProb(), layers={**NETWORK.layers, "prob": info})
 
 
+@pytest.mark.slow
 def test_a_held_facet_climbs_its_probability_from_noise():
     """Without the others' share the term that holds a facet is all that is left of it."""
     network = Network.load("compact")

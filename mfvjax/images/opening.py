@@ -54,7 +54,7 @@ def open_images(
 
 
 def _opened(
-    source: Imagelike, domain: Domain | None, decoding: Decoding | None, data_dir: Path | None
+    source: Any, domain: Domain | None, decoding: Decoding | None, data_dir: Path | None
 ) -> ImageSource:
     is_tfds = isinstance(source, str) and source.startswith(PREFIX)
     if data_dir is not None and not is_tfds:
