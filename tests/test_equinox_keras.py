@@ -221,10 +221,11 @@ def test_training_that_deletes_its_arrays_leaves_the_network(keras_model, keras_
     np.testing.assert_array_equal(keras_network.activations(images(1))["logits"], before)
 
 
-def test_the_main_job_on_one_judged_by_the_other(equinox_network, keras_network):
+def test_the_main_job_on_one_judged_by_the_other(network, equinox_network, keras_network):
+    judge = keras_network if network is equinox_network else equinox_network
     phase = Phase(num_steps=10, update=MeanAbsoluteStep(2.0), projections=(Clip(),))
     run = run_unit(
-        equinox_network,
+        network,
         two_kinds(RGB, 12, size=SIZE),
         unit="logits:1",
         num_facets=2,
@@ -232,12 +233,12 @@ def test_the_main_job_on_one_judged_by_the_other(equinox_network, keras_network)
         recipe=Recipe("few steps", (phase,)),
         controls=False,
     )
-    judgement = judge_run(run, keras_network)
+    judgement = judge_run(run, judge)
     assert run.title == "pool table"
-    assert run.network["name"] == "equinox cnn"
+    assert run.network["name"] == network.name
     assert run.shown.images.shape[0] == 2
-    start = equinox_network.activations(run.facets.mean_images, "logits")["logits"][:, 1]
+    start = network.activations(run.facets.mean_images, "logits")["logits"][:, 1]
     assert (run.scores["activation"] > np.asarray(start)).all()
-    assert (judgement.class_index, judgement.judge["name"]) == (1, "keras cnn")
+    assert (judgement.class_index, judgement.judge["name"]) == (1, judge.name)
     assert judgement.judge["code_layer"] == "code"
     assert ((judgement.shown.rank >= 1) & (judgement.shown.rank <= 3)).all()
