@@ -336,6 +336,7 @@ def test_the_work_of_facet_statistics_is_of_each_facets_own_images(monkeypatch):
         np.testing.assert_allclose(second.deviations, found.std((1, 2)).mean(0), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_table_of_facet_statistics_says_where_torch_is_missing(monkeypatch):
     context = small_context(monkeypatch)
     with jax.numpy_dtype_promotion("standard"):  # Adam's own arithmetic mixes dtypes

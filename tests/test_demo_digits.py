@@ -15,6 +15,10 @@ DIGITS = (7, 1, 4)
 KINDS = ("visualizations", "mean images", "from noise")
 
 
+# Runs and atlases of digits are in test_whole_domains, too.
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("digits")

@@ -475,6 +475,7 @@ def test_a_probe_finds_the_pictures_of_its_facet():
     assert share >= 0.9 > 3 * is_facet.mean()
 
 
+@pytest.mark.slow  # the command line does it in test_cli_directions
 def test_the_main_job_for_a_probe():
     """By its name, with the recipe of its size; the pictures raise it above real ones."""
     directions, source, _ = linear_probe()

@@ -50,7 +50,12 @@ def ran(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in NOTEBOOKS if p.stem not in IN_FULL], ids=lambda path: path.stem
+    "path",
+    [
+        pytest.param(p, marks=pytest.mark.slow if p == OWN else (), id=p.stem)
+        for p in NOTEBOOKS
+        if p.stem not in IN_FULL
+    ],
 )
 def test_every_cell_runs(path, ran):
     missing = [name for name in NEEDED.get(path.stem, ()) if find_spec(name) is None]
@@ -61,6 +66,7 @@ def test_every_cell_runs(path, ran):
     assert list(folder.glob("*.png"))
 
 
+@pytest.mark.slow
 def test_a_published_network_of_ones_own_judges(ran, data_dir):
     names, folder = ran(OWN)
     strict = names["run"].judgements[-1]
