@@ -15,7 +15,7 @@ DIGITS = (7, 1, 4)
 KINDS = ("visualizations", "mean images", "from noise")
 
 
-# Runs and atlases of digits are in test_whole_domains, too.
+# In full; with few steps test_notebooks runs it by default, and test_whole_domains has runs.
 pytestmark = pytest.mark.slow
 
 

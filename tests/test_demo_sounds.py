@@ -18,7 +18,7 @@ from tests.notebook_cells import FOLDER, run_notebook
 from tests.report_runs import Page
 from tests.test_store import assert_same
 
-# Runs of sounds are in test_whole_domains, too.
+# In full; with few steps test_notebooks runs it by default, and test_whole_domains has runs.
 pytestmark = pytest.mark.slow
 
 

@@ -21,7 +21,6 @@ QUICK = {
 }
 OWN = next(path for path in NOTEBOOKS if path.stem == "your_own_network")
 NEEDED = {"pytorch": ("torch", "torchax")}  # by notebooks; not in every environment
-IN_FULL = ("grey_digits", "sounds")  # run by test_demo_digits.py and test_demo_sounds.py
 
 
 def test_there_are_notebooks():
@@ -51,11 +50,7 @@ def ran(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "path",
-    [
-        pytest.param(p, marks=pytest.mark.slow if p == OWN else (), id=p.stem)
-        for p in NOTEBOOKS
-        if p.stem not in IN_FULL
-    ],
+    [pytest.param(p, marks=pytest.mark.slow if p == OWN else (), id=p.stem) for p in NOTEBOOKS],
 )
 def test_every_cell_runs(path, ran):
     missing = [name for name in NEEDED.get(path.stem, ()) if find_spec(name) is None]
